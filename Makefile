@@ -1,0 +1,37 @@
+# Every target makes the virtual environment itself where it is missing.
+VENV := .venv
+STAMP := $(VENV)/.installed
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench clean
+
+demo: $(STAMP)
+	$(BIN)/nautilus-metal backtest portfolio_risk
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/nautilus-metal bench
+
+$(STAMP): pyproject.toml constraints.txt
+	@python=; for candidate in python3.12 python3.13 python3.14 python3 python; do \
+	  if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "nautilus_metal needs Python 3.12 or newer and found none on the PATH: install it, then run make again." >&2; exit 1; \
+	fi; \
+	if ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then \
+	  echo "Making $(VENV) with $$($$python --version)"; $$python -m venv --clear $(VENV); \
+	fi
+	@echo "Installing nautilus_metal and its extras: a few minutes the first time"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fast,test,dev]'
+	@touch $(STAMP)
+
+clean:
+	rm -rf out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

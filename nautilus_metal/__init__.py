@@ -1,0 +1,42 @@
+"""GPU indicators and Monte Carlo portfolio risk for NautilusTrader.
+
+Importing this package touches no device, starts no thread and writes nothing: the names below are loaded on
+first use.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ComputeEngine": "engine",
+    "MemoryPool": "engine",
+    "Book": "risk",
+    "Position": "risk",
+    "RiskAssessment": "risk",
+    "assess": "risk",
+    "IndicatorUniverse": "indicators",
+    "MetalBollingerBands": "indicators",
+    "MetalMACD": "indicators",
+    "MetalRSI": "indicators",
+    "RiskBreach": "messages",
+    "RiskReport": "messages",
+    "MetalEngine": "actors",
+    "MetalEngineConfig": "actors",
+    "RiskActor": "actors",
+    "RiskActorConfig": "actors",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its room on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

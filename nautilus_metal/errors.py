@@ -1,0 +1,20 @@
+"""The errors that this package raises, all derived from `MetalError`."""
+
+
+class MetalError(Exception):
+    """Base class of every error that `nautilus_metal` raises itself."""
+
+
+class InputError(MetalError, ValueError):
+    """An argument is outside what the function is defined for.
+
+    The message names the argument, the requirement and the value that came.
+    """
+
+
+class DeviceError(MetalError, RuntimeError):
+    """A compute device is missing, or failed during an operation."""
+
+
+class OutOfDeviceMemory(DeviceError, MemoryError):
+    """An allocation would exceed the budget of the memory pool, or the device itself refused it."""

@@ -1,0 +1,31 @@
+"""NautilusTrader 1.x (the Cython core) as the rest of the package sees it."""
+
+from typing import Any
+
+from nautilus_trader.common.actor import Actor
+from nautilus_trader.common.component import Component
+from nautilus_trader.common.config import ActorConfig
+from nautilus_trader.indicators.averages import MovingAverageFactory, MovingAverageType
+from nautilus_trader.indicators.base import Indicator
+from nautilus_trader.model.data import Bar, BarType, QuoteTick, TradeTick
+from nautilus_trader.model.identifiers import ComponentId, InstrumentId
+
+__all__ = [
+    "Actor",
+    "ActorConfig",
+    "Bar",
+    "BarType",
+    "Component",
+    "ComponentId",
+    "Indicator",
+    "InstrumentId",
+    "MovingAverageType",
+    "QuoteTick",
+    "TradeTick",
+    "moving_average",
+]
+
+
+def moving_average(period: int, ma_type: Any) -> Any:
+    """Make the host's own moving average of `period` and `ma_type`, with its numbers and start-up."""
+    return MovingAverageFactory.create(period, ma_type)
