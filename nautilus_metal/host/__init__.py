@@ -11,10 +11,12 @@ from nautilus_metal.host.v1 import (
     BarType,
     Component,
     ComponentId,
+    Data,
     Indicator,
     InstrumentId,
     QuoteTick,
     TradeTick,
+    custom_data,
     moving_average,
 )
 
@@ -25,9 +27,11 @@ __all__ = [
     "BarType",
     "Component",
     "ComponentId",
+    "Data",
     "Indicator",
     "InstrumentId",
     "QuoteTick",
     "TradeTick",
+    "custom_data",
     "moving_average",
 ]

@@ -5,8 +5,10 @@ from typing import Any
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.component import Component
 from nautilus_trader.common.config import ActorConfig
+from nautilus_trader.core.data import Data
 from nautilus_trader.indicators.averages import MovingAverageFactory, MovingAverageType
 from nautilus_trader.indicators.base import Indicator
+from nautilus_trader.model.custom import customdataclass as custom_data
 from nautilus_trader.model.data import Bar, BarType, QuoteTick, TradeTick
 from nautilus_trader.model.identifiers import ComponentId, InstrumentId
 
@@ -17,11 +19,13 @@ __all__ = [
     "BarType",
     "Component",
     "ComponentId",
+    "Data",
     "Indicator",
     "InstrumentId",
     "MovingAverageType",
     "QuoteTick",
     "TradeTick",
+    "custom_data",
     "moving_average",
 ]
 

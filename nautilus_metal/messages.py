@@ -1,0 +1,137 @@
+"""What this package publishes on the message bus: custom data with Arrow schemas.
+
+Each message goes through bytes, a dictionary, an Arrow table and a data catalog without losing a digit. Losses are
+positive, money is in `base_currency`, levels are confidence levels (0.99) written as strings in dictionaries.
+"""
+
+from typing import Any
+
+from nautilus_metal.errors import InputError
+from nautilus_metal.host import Data, custom_data
+
+RISK_REPORT_TOPIC = "data.RiskReport*"
+RISK_BREACH_TOPIC = "data.RiskBreach*"
+
+
+def level_key(level: float) -> str:
+    """Write a confidence level the way that the messages' dictionaries spell it.
+
+    >>> level_key(0.99), level_key(0.975)
+    ('0.99', '0.975')
+    """
+    return format(level, "g")
+
+
+@custom_data
+class RiskReport(Data):
+    """Value at risk and expected shortfall of the positions held at one time.
+
+    Parameters
+    ----------
+    ts_event : int
+        UNIX nanoseconds of the last price that the figures use.
+    ts_init : int
+        UNIX nanoseconds at which the report was made.
+    source : str
+        The ID of the actor that made it.
+    model : str
+        The scenario model, as in `nautilus_metal.risk.MODELS`.
+    sampler : str
+        How scenarios were drawn: "pseudo", "sobol", or "empirical" where history itself is the sample.
+    device : str
+        The device that computed the figures.
+    seed : int
+        The seed of the scenario stream.
+    scenarios : int
+        The number of scenarios.
+    horizon : int
+        Periods ahead.
+    base_currency : str
+        The currency of every amount.
+    value : float
+        The book's net value.
+    levels : dict
+        `{"0.99": {"var": ..., "es": ..., "var_se": ..., "es_se": ...}, ...}`; `*_se` are standard errors.
+    positions : dict
+        By instrument: signed `quantity`, `price`, signed `value`, and `component_var`, `component_es` by level.
+    uncovered : dict
+        By instrument: why it is not in the figures.
+    worst_loss : float
+        The largest loss of any scenario.
+    drift : float
+        The largest difference between the device's P&L and a float64 evaluation on a sample of scenarios, as a
+        fraction of the P&L's standard deviation.
+    milliseconds : float
+        Wall time of the computation, synchronised.
+    pool_hit_rate : float
+        Share of keyed borrows that the memory pool has answered from its cache so far.
+    """
+
+    source: str
+    model: str
+    sampler: str
+    device: str
+    seed: int
+    scenarios: int
+    horizon: int
+    base_currency: str
+    value: float
+    levels: dict
+    positions: dict
+    uncovered: dict
+    worst_loss: float
+    drift: float
+    milliseconds: float
+    pool_hit_rate: float
+
+    def var(self, level: float) -> float:
+        """Return the value at risk at `level`, a positive loss."""
+        return self._figure("var", level)
+
+    def es(self, level: float) -> float:
+        """Return the expected shortfall at `level`, a positive loss."""
+        return self._figure("es", level)
+
+    def _figure(self, measure: str, level: float) -> float:
+        try:
+            return self.levels[level_key(level)][measure]
+        except KeyError:
+            raise InputError(
+                f"`level` must be one of {', '.join(self.levels) or 'none (the report is empty)'}, was {level}"
+            ) from None
+
+
+@custom_data
+class RiskBreach(Data):
+    """A limit was crossed, or the figure came back under it.
+
+    Parameters
+    ----------
+    ts_event, ts_init : int
+        As in the report that crossed the limit.
+    source : str
+        The ID of the actor that watches the limit.
+    model : str
+        The scenario model of the figure.
+    measure : str
+        "var" or "es".
+    level : float
+        The confidence level.
+    limit : float
+        The limit, in the base currency.
+    value : float
+        The figure that crossed it.
+    state : str
+        "breach" on the way up, "clear" on the way back.
+    """
+
+    source: str
+    model: str
+    measure: str
+    level: float
+    limit: float
+    value: float
+    state: str
+
+
+MESSAGES: tuple[Any, ...] = (RiskReport, RiskBreach)
