@@ -1,1 +1,16 @@
-""""""
+"""Where kernels run: devices, number types, transfers and the memory pool."""
+
+from nautilus_metal.engine.blocks import MemoryPoolStats
+from nautilus_metal.engine.compute import ComputeEngine
+from nautilus_metal.engine.devices import available_devices
+from nautilus_metal.engine.pool import MemoryPool
+from nautilus_metal.engine.shared import shared_engine, shared_pools
+
+__all__ = [
+    "ComputeEngine",
+    "MemoryPool",
+    "MemoryPoolStats",
+    "available_devices",
+    "shared_engine",
+    "shared_pools",
+]

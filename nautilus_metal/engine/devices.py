@@ -1,0 +1,213 @@
+"""The device kinds that the engine knows, one row each; a new device is a new row.
+
+Nothing here asks torch about a GPU while it is being imported: each column is a function that is called when an
+engine is made.
+"""
+
+import contextlib
+import platform
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nautilus_metal.errors import DeviceError, InputError
+
+_FORM = re.compile(r"(mps|cuda|cpu)(?::(\d{1,4}))?")
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+@dataclass(frozen=True)
+class DeviceKind:
+    """What the engine has to know about a kind of device.
+
+    Attributes
+    ----------
+    kind : str
+        torch's name of the device type.
+    count : callable
+        Number of such devices here, 0 where there are none; never raises.
+    default_index : callable or None
+        Index meant by the bare name; None where the bare name is all there is (torch keeps ``mps`` and ``cpu``
+        without an index).
+    exact_dtype : torch.dtype
+        The most exact floating type that the device computes in.
+    refused : frozenset of torch.dtype
+        Types that do not exist on it.
+    max_tensor_bytes, max_tensor_elements : int or None
+        Beyond these single tensors give wrong results or fail on the device.
+    default_fraction : float
+        Share of `total_memory` that the pool may use if the caller does not say.
+    name : callable
+        Index -> the hardware's name.
+    total_memory : callable
+        Index -> bytes that the device has, or that its driver recommends to use at most.
+    allocated_memory : callable
+        Index -> bytes that torch holds in tensors, None where torch does not count them.
+    synchronize : callable
+        Index -> wait for all queued work.
+    empty_cache : callable
+        Give torch's own cached memory back to the system.
+    """
+
+    kind: str
+    count: Callable[[], int]
+    default_index: Callable[[], int] | None
+    exact_dtype: torch.dtype
+    refused: frozenset[torch.dtype]
+    max_tensor_bytes: int | None
+    max_tensor_elements: int | None
+    default_fraction: float
+    name: Callable[[int], str]
+    total_memory: Callable[[int], int]
+    allocated_memory: Callable[[int], int | None]
+    synchronize: Callable[[int], None]
+    empty_cache: Callable[[], None]
+
+
+def _cpu_name(_: int) -> str:
+    """Read the processor's name: from /proc on Linux, else what Python knows."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine() or "cpu"
+
+
+def _cpu_memory(_: int) -> int:
+    """Bytes of RAM that this process may use: the machine's, or its container's limit where that is smaller."""
+    import psutil
+
+    total = int(psutil.virtual_memory().total)
+    for path in _CGROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):
+            total = min(total, int(Path(path).read_text(encoding="ascii")))
+    return total
+
+
+def _mps_count() -> int:
+    return 1 if torch.backends.mps.is_available() else 0
+
+
+def _cuda_count() -> int:
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+# In the order in which "auto" picks them. MPS: float64 is refused by the framework; from 2^31 elements or 4 GiB
+# some of its operators are silently wrong. Its recommended memory is Metal's recommendedMaxWorkingSetSize.
+KINDS: dict[str, DeviceKind] = {
+    row.kind: row
+    for row in (
+        DeviceKind(
+            kind="mps",
+            count=_mps_count,
+            default_index=None,
+            exact_dtype=torch.float32,
+            refused=frozenset({torch.float64, torch.complex128}),
+            max_tensor_bytes=2**32 - 1,
+            max_tensor_elements=2**31 - 1,
+            default_fraction=0.8,
+            name=lambda _: f"Apple {platform.machine()} GPU (Metal)",
+            total_memory=lambda _: int(torch.mps.recommended_max_memory()),
+            allocated_memory=lambda _: int(torch.mps.current_allocated_memory()),
+            synchronize=lambda _: torch.mps.synchronize(),
+            empty_cache=lambda: torch.mps.empty_cache(),
+        ),
+        DeviceKind(
+            kind="cuda",
+            count=_cuda_count,
+            default_index=lambda: torch.cuda.current_device(),
+            exact_dtype=torch.float64,
+            refused=frozenset(),
+            max_tensor_bytes=None,
+            max_tensor_elements=None,
+            default_fraction=0.8,
+            name=lambda index: torch.cuda.get_device_name(index),
+            total_memory=lambda index: int(torch.cuda.get_device_properties(index).total_memory),
+            allocated_memory=lambda index: int(torch.cuda.memory_allocated(index)),
+            synchronize=lambda index: torch.cuda.synchronize(index),
+            empty_cache=lambda: torch.cuda.empty_cache(),
+        ),
+        DeviceKind(
+            kind="cpu",
+            count=lambda: 1,
+            default_index=None,
+            exact_dtype=torch.float64,
+            refused=frozenset(),
+            max_tensor_bytes=None,
+            max_tensor_elements=None,
+            default_fraction=0.5,
+            name=_cpu_name,
+            total_memory=_cpu_memory,
+            allocated_memory=lambda _: None,
+            synchronize=lambda _: None,
+            empty_cache=lambda: None,
+        ),
+    )
+}
+
+
+def available_devices() -> list[str]:
+    """List the devices of this machine in the order in which ``"auto"`` picks them.
+
+    Returns
+    -------
+    list of str
+        For example ``["cuda:0", "cuda:1", "cpu"]`` or ``["mps", "cpu"]``.
+    """
+    found = []
+    for row in KINDS.values():
+        count = row.count()
+        found += [f"{row.kind}:{i}" for i in range(count)] if row.default_index else [row.kind] * count
+    return found
+
+
+def resolve(device: str | torch.device = "auto") -> torch.device:
+    """Turn a device's name into the device.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        ``"auto"`` (mps, then cuda, then cpu), ``"mps"``, ``"cuda"`` (torch's current one), ``"cuda:1"``, ``"cpu"``.
+
+    Returns
+    -------
+    torch.device
+        With an index for cuda, without one for mps and cpu.
+
+    Raises
+    ------
+    InputError
+        If the name is none of these.
+    DeviceError
+        If the device is not on this machine; the message names those that are.
+    """
+    name = str(device) if isinstance(device, torch.device) else device
+    if not isinstance(name, str):
+        raise InputError(f"`device` must be a name such as 'auto' or 'cuda:0', was {device!r}")
+    if name == "auto":
+        row, index = next(row for row in KINDS.values() if row.count()), None
+    else:
+        match = _FORM.fullmatch(name)
+        if match is None:
+            raise InputError(
+                f"`device` must be 'auto' or one of {', '.join(map(repr, KINDS))}, for example 'cuda:1', "
+                f"was {name!r}"
+            )
+        row, index = KINDS[match[1]], None if match[2] is None else int(match[2])
+    count = row.count()
+    if count == 0 or (index is not None and index >= count):
+        raise DeviceError(f"device {name!r} is not available here; available: {', '.join(available_devices())}")
+    if row.default_index is None:
+        return torch.device(row.kind)
+    return torch.device(row.kind, row.default_index() if index is None else index)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error of torch means that the device has no memory left, in the words of any backend."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    words = ("out of memory", "allocate memory", "not enough memory", "invalid buffer size")
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
