@@ -1,1 +1,8 @@
-""""""
+"""Risk of a book of positions: snapshot in, report out. Needs no NautilusTrader."""
+
+from nautilus_metal.risk.assess import assess
+from nautilus_metal.risk.assessment import RiskAssessment
+from nautilus_metal.risk.book import Book, Position
+from nautilus_metal.risk.models import MODELS
+
+__all__ = ["MODELS", "Book", "Position", "RiskAssessment", "assess"]

@@ -1,0 +1,97 @@
+"""Covariance estimators and their factors, in float64 on the host: small matrices, no place for a GPU."""
+
+import torch
+from torch import Tensor
+
+from nautilus_metal.errors import InputError
+
+
+def sample_covariance(returns: Tensor) -> Tensor:
+    r"""Unbiased sample covariance about the sample mean.
+
+    Parameters
+    ----------
+    returns : Tensor
+        Shape (assets, periods).
+
+    Returns
+    -------
+    Tensor
+        Shape (assets, assets), per period.
+    """
+    centred = returns - returns.mean(dim=-1, keepdim=True)
+    return centred @ centred.T / (returns.shape[-1] - 1)
+
+
+def ewma_covariance(returns: Tensor, decay: float = 0.94) -> Tensor:
+    r"""Exponentially weighted covariance about zero.
+
+    .. math:: \Sigma = \frac{\sum_k \lambda^k\, r_{T-k} r_{T-k}'}{\sum_k \lambda^k}
+
+    Parameters
+    ----------
+    returns : Tensor
+        Shape (assets, periods), oldest first.
+    decay : float, default 0.94
+        Weight of one period against the one after it, in (0, 1).
+
+    References
+    ----------
+    J.P. Morgan/Reuters (1996), "RiskMetrics - Technical Document", 4th ed., section 5.2.
+    """
+    if not 0 < decay < 1:
+        raise InputError(f"`decay` must lie between 0 and 1, was {decay}")
+    ages = torch.arange(returns.shape[-1] - 1, -1, -1, dtype=returns.dtype, device=returns.device)
+    weights = decay**ages
+    return (returns * (weights / weights.sum())) @ returns.T
+
+
+def ledoit_wolf_covariance(returns: Tensor) -> Tensor:
+    r"""Sample covariance shrunk towards a multiple of the identity with the optimal intensity.
+
+    Parameters
+    ----------
+    returns : Tensor
+        Shape (assets, periods).
+
+    References
+    ----------
+    Ledoit and Wolf (2004), "A well-conditioned estimator for large-dimensional covariance matrices", Journal of
+    Multivariate Analysis 88(2), lemmas 3.2 to 3.4.
+    """
+    assets, periods = returns.shape
+    centred = returns - returns.mean(dim=-1, keepdim=True)
+    covariance = centred @ centred.T / periods
+    mean_variance = covariance.diagonal().mean()
+    target = mean_variance * torch.eye(assets, dtype=returns.dtype, device=returns.device)
+    dispersion = ((covariance - target) ** 2).sum()
+    squares = centred**2
+    noise = ((squares @ squares.T / periods).sum() - (covariance**2).sum()) / periods
+    intensity = torch.where(dispersion > 0, (noise / dispersion).clamp(0, 1), torch.zeros_like(dispersion))
+    return (1 - intensity) * covariance + intensity * target
+
+
+def factor(covariance: Tensor) -> Tensor:
+    """Return L with L L' = covariance, for semi-definite matrices too.
+
+    Cholesky where the matrix is positive definite, else the scaled eigenvectors: a constant price or more assets
+    than periods make it singular.
+
+    Parameters
+    ----------
+    covariance : Tensor
+        Shape (assets, assets).
+
+    Raises
+    ------
+    InputError
+        If an eigenvalue is negative beyond rounding.
+    """
+    lower, info = torch.linalg.cholesky_ex(covariance)
+    if int(info) == 0:
+        return lower
+    values, vectors = torch.linalg.eigh(covariance)
+    if float(values.min()) < -1e-8 * max(float(values.max()), 1e-300):
+        least = float(values.min())
+        raise InputError(f"`covariance` must be positive semi-definite, its least eigenvalue was {least}")
+    return vectors * values.clamp(min=0).sqrt()

@@ -1,0 +1,195 @@
+"""The front door of the risk room: a book and a return history in, a `RiskAssessment` out."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from nautilus_metal.engine import ComputeEngine, shared_engine
+from nautilus_metal.errors import InputError
+from nautilus_metal.kernels.normals import SAMPLERS
+from nautilus_metal.kernels.tail import check_levels
+from nautilus_metal.risk.assessment import RiskAssessment
+from nautilus_metal.risk.book import Array, Book
+from nautilus_metal.risk.evaluation import Figures, Task, evaluate, losses_without
+from nautilus_metal.risk.models import Request, build, model_named
+
+REVALUATIONS = ("linear", "full")
+
+
+def assess(
+    book: Book,
+    returns: ArrayLike,
+    model: str = "normal",
+    levels: Sequence[float] = (0.95, 0.99),
+    horizon: int = 1,
+    scenarios: int = 10_000,
+    seed: int = 0,
+    engine: ComputeEngine | None = None,
+    *,
+    sampler: str = "pseudo",
+    revaluation: str | None = None,
+    **model_options: Any,
+) -> RiskAssessment:
+    r"""Compute value at risk and expected shortfall of a book.
+
+    Parameters
+    ----------
+    book : Book
+        The positions.
+    returns : array_like
+        Log returns, shape (periods, instruments), oldest first, columns in the order of `book.instruments`.
+    model : {"normal", "student_t", "historical", "filtered_historical"}
+        The scenario model, a row of `nautilus_metal.risk.MODELS`.
+    levels : sequence of float, default (0.95, 0.99)
+        Confidence levels, each above 0.5 and below 1.
+    horizon : int, default 1
+        Periods ahead.
+    scenarios : int, default 10_000
+        Scenarios to draw. Models whose sample is history itself use that and say so in `scenarios`.
+    seed : int, default 0
+        Selects the scenario stream; the same seed gives the same figures on every device to float32 rounding.
+    engine : ComputeEngine, optional
+        Where to compute; the process' shared engine where not given.
+    sampler : {"pseudo", "sobol"}
+        How scenarios are drawn.
+    revaluation : {"linear", "full"}, optional
+        P&L as value times log return, or times exp(log return) - 1. The default is the model's: linear for the
+        parametric models, which gives a normal book its closed form, full for those made of history.
+    **model_options
+        Options of the model: `covariance`, `mean`, `decay`, `degrees`, `filter`, ...
+
+    Returns
+    -------
+    RiskAssessment
+        The figures, with what made them. An empty book has figures of zero.
+
+    Raises
+    ------
+    InputError
+        If an argument is outside its range, the history does not fit the book, or holds a NaN.
+
+    References
+    ----------
+    Tasche (2008), "Capital allocation to business units and sub-portfolios: the Euler principle".
+
+    Examples
+    --------
+    >>> history = np.random.default_rng(0).normal(scale=0.01, size=(500, 2))
+    >>> book = Book.linear(quantities=[100, -50], prices=[10.0, 20.0])
+    >>> risk = assess(book, history, levels=(0.99,), engine=ComputeEngine("cpu"))
+    >>> bool(risk.es[0.99] > risk.var[0.99] > 0)
+    True
+    """
+    started = time.perf_counter()
+    row = model_named(model)
+    request = _checked_request(horizon, scenarios, seed, sampler)
+    confidence = tuple(float(level) for level in levels)
+    check_levels(request.scenarios, confidence)
+    if revaluation not in (None, *REVALUATIONS):
+        raise InputError(f"`revaluation` must be one of {', '.join(REVALUATIONS)}, was {revaluation!r}")
+    engine = engine or shared_engine()
+    facts = {"model": model, "seed": seed, "horizon": horizon, "device": str(engine.device)}
+    facts["precision"] = str(engine.dtype).removeprefix("torch.")
+    if not book.positions:
+        return _empty(book, confidence, facts, started)
+    fitted = build(model, _checked_window(book, returns, horizon), request, model_options)
+    linear = row.linear if revaluation is None else revaluation == "linear"
+    task = Task(book.exposures, fitted, request, confidence, linear)
+    figures = evaluate(task, engine)
+    facts |= {
+        "sampler": request.sampler if fitted.drawn else "empirical",
+        "scenarios": fitted.count,
+        "model_details": dict(fitted.details) | {"revaluation": "linear" if linear else "full"},
+    }
+    return _assessment(book, task, engine, figures, facts, started)
+
+
+def _checked_request(horizon: int, scenarios: int, seed: int, sampler: str) -> Request:
+    for name, number, least in (("horizon", horizon, 1), ("scenarios", scenarios, 2), ("seed", seed, 0)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
+            raise InputError(f"`{name}` must be a whole number of at least {least}, was {number!r}")
+    if sampler not in SAMPLERS:
+        raise InputError(f"`sampler` must be one of {', '.join(SAMPLERS)}, was {sampler!r}")
+    return Request(int(horizon), int(scenarios), int(seed), sampler)
+
+
+def _checked_window(book: Book, returns: ArrayLike, horizon: int) -> Tensor:
+    """The history as a contiguous float64 tensor of shape (assets, periods)."""
+    history = np.asarray(returns, dtype=np.float64)
+    if history.ndim == 1 and len(book.instruments) == 1:
+        history = history[:, None]
+    if history.ndim != 2 or history.shape[1] != len(book.instruments):
+        raise InputError(
+            f"`returns` must be of shape (periods, {len(book.instruments)}), a column for each instrument of the "
+            f"book, was of shape {history.shape}"
+        )
+    if len(history) < max(2, horizon):
+        raise InputError(f"`returns` must hold at least {max(2, horizon)} periods, held {len(history)}")
+    if not np.isfinite(history).all():
+        period, column = np.argwhere(~np.isfinite(history))[0]
+        name, number = book.instruments[column], history[period, column]
+        raise InputError(f"`returns` must be finite, was {number} for {name} in period {period}")
+    return torch.from_numpy(np.ascontiguousarray(history.T))
+
+
+def _assessment(
+    book: Book, task: Task, engine: ComputeEngine, figures: Figures, facts: Mapping[str, Any], started: float
+) -> RiskAssessment:
+    index, values = book.instrument_index, book.values
+
+    def by_level(rows: Array) -> dict[float, Any]:
+        return {level: row if row.ndim else float(row) for level, row in zip(task.levels, rows, strict=True)}
+
+    def incremental() -> dict[float, Array]:
+        return by_level(figures.var[:, None] - losses_without(task, values, index.tolist(), engine))
+
+    marginal_var, marginal_es = figures.marginal_var[:, index], figures.marginal_es[:, index]
+    return RiskAssessment(
+        book=book,
+        value=book.value,
+        var=by_level(figures.var),
+        es=by_level(figures.es),
+        var_se=by_level(figures.var_se),
+        es_se=by_level(figures.es_se),
+        component_var=by_level(marginal_var * values),
+        component_es=by_level(marginal_es * values),
+        marginal_var=by_level(marginal_var),
+        marginal_es=by_level(marginal_es),
+        worst_loss=figures.worst_loss,
+        worst_scenario=figures.worst_unit[index] * values,
+        drift=figures.drift,
+        milliseconds=(time.perf_counter() - started) * 1e3,
+        _incremental=incremental,
+        **facts,
+    )
+
+
+def _empty(book: Book, levels: tuple[float, ...], facts: Mapping[str, Any], started: float) -> RiskAssessment:
+    """A book without positions cannot lose: zeros, from no scenario."""
+    zeros, nothing = dict.fromkeys(levels, 0.0), dict.fromkeys(levels, np.zeros(0))
+    return RiskAssessment(
+        book=book,
+        value=0.0,
+        var=zeros,
+        es=zeros,
+        var_se=zeros,
+        es_se=zeros,
+        component_var=nothing,
+        component_es=nothing,
+        marginal_var=nothing,
+        marginal_es=nothing,
+        worst_loss=0.0,
+        worst_scenario=np.zeros(0),
+        sampler="none",
+        model_details={},
+        scenarios=0,
+        drift=None,
+        milliseconds=(time.perf_counter() - started) * 1e3,
+        _incremental=lambda: nothing,
+        **facts,
+    )

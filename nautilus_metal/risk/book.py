@@ -1,0 +1,149 @@
+"""A book: an immutable snapshot of positions, priced and converted to one currency."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nautilus_metal.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A signed quantity of one instrument.
+
+    Parameters
+    ----------
+    instrument : str
+        The instrument's name; positions of one name share one return series.
+    quantity : float
+        Signed: negative is short.
+    price : float
+        In `currency` for each unit.
+    multiplier : float, default 1.0
+        Units for each contract.
+    currency : str, default "USD"
+        Of the price.
+    """
+
+    instrument: str
+    quantity: float
+    price: float
+    multiplier: float = 1.0
+    currency: str = "USD"
+
+    def __post_init__(self) -> None:
+        for name in ("quantity", "price", "multiplier"):
+            number = getattr(self, name)
+            if not np.isfinite(number):
+                raise InputError(f"`{name}` of {self.instrument} must be finite, was {number}")
+
+
+@dataclass(frozen=True)
+class Book:
+    """Positions at one moment.
+
+    Exchange rates are held constant over the horizon: they convert amounts, they are no risk factor.
+
+    Parameters
+    ----------
+    positions : sequence of Position
+        May be empty, and may hold several positions of one instrument.
+    base_currency : str, default "USD"
+        The currency of every amount that comes out.
+    xrates : mapping of str to float, optional
+        Units of the base currency for one unit of each other currency.
+
+    Raises
+    ------
+    InputError
+        If the exchange rate of a position's currency is missing, or not a positive number.
+    """
+
+    positions: Sequence[Position]
+    base_currency: str = "USD"
+    xrates: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "positions", tuple(self.positions))
+        for position in self.positions:
+            self._xrate(position)
+
+    @classmethod
+    def linear(
+        cls,
+        *,
+        quantities: ArrayLike,
+        prices: ArrayLike,
+        multipliers: ArrayLike | None = None,
+        instruments: Sequence[str] | None = None,
+        base_currency: str = "USD",
+    ) -> "Book":
+        """Make a book of plain positions in one currency, one for each column of the return history.
+
+        Parameters
+        ----------
+        quantities, prices, multipliers : array_like
+            Shape (positions,); a missing `multipliers` is one for each.
+        instruments : sequence of str, optional
+            Names; "0", "1", ... where not given.
+
+        Examples
+        --------
+        >>> Book.linear(quantities=[10, -5], prices=[100.0, 20.0]).values.tolist()
+        [1000.0, -100.0]
+        """
+        amounts = {"quantities": np.atleast_1d(np.asarray(quantities, dtype=np.float64))}
+        count = len(amounts["quantities"])
+        amounts["prices"] = np.atleast_1d(np.asarray(prices, dtype=np.float64))
+        amounts["multipliers"] = np.ones(count) if multipliers is None else np.atleast_1d(np.asarray(multipliers, float))
+        names = [str(i) for i in range(count)] if instruments is None else list(map(str, instruments))
+        shapes = {name: amount.shape for name, amount in amounts.items()} | {"instruments": (len(names),)}
+        if set(shapes.values()) != {(count,)}:
+            found = ", ".join(f"`{name}` {shape}" for name, shape in shapes.items())
+            raise InputError(f"`quantities` and the rest must be of one length, were of shape {found}")
+        rows = zip(names, *(amount.tolist() for amount in amounts.values()), strict=True)
+        return cls([Position(*row, base_currency) for row in rows], base_currency)
+
+    @cached_property
+    def instruments(self) -> tuple[str, ...]:
+        """Distinct instruments in the order of their first position: the columns of a return history."""
+        return tuple(dict.fromkeys(position.instrument for position in self.positions))
+
+    @cached_property
+    def values(self) -> Array:
+        """Signed value of each position in the base currency, shape (positions,)."""
+        values = [p.quantity * p.price * p.multiplier * self._xrate(p) for p in self.positions]
+        return np.array(values, dtype=np.float64)
+
+    @cached_property
+    def instrument_index(self) -> NDArray[np.intp]:
+        """Column of each position's instrument, shape (positions,)."""
+        column = {name: i for i, name in enumerate(self.instruments)}
+        return np.array([column[p.instrument] for p in self.positions], dtype=np.intp)
+
+    @cached_property
+    def exposures(self) -> Array:
+        """Signed value by instrument, shape (instruments,)."""
+        return np.bincount(self.instrument_index, weights=self.values, minlength=len(self.instruments))
+
+    @property
+    def value(self) -> float:
+        """The net value."""
+        return float(self.values.sum())
+
+    def _xrate(self, position: Position) -> float:
+        if position.currency == self.base_currency:
+            return 1.0
+        rate: Any = self.xrates.get(position.currency)
+        if rate is None or not (np.isfinite(rate) and rate > 0):
+            raise InputError(
+                f"`xrates` must give a positive rate from {position.currency} to {self.base_currency} "
+                f"for {position.instrument}, was {rate}"
+            )
+        return float(rate)
