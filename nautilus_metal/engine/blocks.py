@@ -1,10 +1,10 @@
 """Blocks of device memory: size classes, layouts and the figures that a pool reports."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -16,6 +16,9 @@ GRAIN = 512
 """Smallest block in bytes, and what every size is a multiple of: the rounding of torch's CUDA allocator."""
 
 Pressure = Literal["low", "medium", "high", "critical"]
+# Under what a keyed tensor is kept: the caller's key, shape and type. The device is the pool's.
+CacheKey = tuple[Hashable, tuple[int, ...], torch.dtype]
+
 _PRESSURE: tuple[tuple[float, Pressure], ...] = ((0.9, "critical"), (0.75, "high"), (0.5, "medium"))
 
 
@@ -92,15 +95,22 @@ class Block:
         self.size = flat.numel()
         self.nbytes = 0
         self.master = flat
-        self.key: Hashable | None = None
+        self.key: CacheKey | None = None
         self.complete = False
-        self.stream: object = None
+        self.stream: Any = None
 
     def lay(self, shape: tuple[int, ...], dtype: torch.dtype, nbytes: int) -> None:
         """Make `master` a tensor of this shape and type over the block's first bytes."""
         if self.master.shape != shape or self.master.dtype != dtype:
             self.master = self.flat[:nbytes].view(dtype).view(shape)
         self.nbytes = nbytes
+
+    def follow(self, stream: Any) -> None:
+        """Move to another CUDA stream: it waits for the last one, and torch keeps the memory until it is done."""
+        if self.stream is not None and self.stream != stream:
+            stream.wait_stream(self.stream)
+            self.flat.record_stream(stream)
+        self.stream = stream
 
     @property
     def intact(self) -> bool:
@@ -156,3 +166,33 @@ class MemoryPoolStats:
 def pressure_level(borrowed: int, budget: int) -> Pressure:
     """Name the pressure of `borrowed` bytes on a budget (see `MemoryPoolStats`)."""
     return next((name for share, name in _PRESSURE if borrowed >= share * budget), "low")
+
+
+def measure(
+    active: Collection[Block],
+    cached: Collection[Block],
+    free: Collection[Block],
+    reserved: int,
+    peak: int,
+    budget: int,
+    allocations: int,
+    hit_rate: float | None,
+) -> MemoryPoolStats:
+    """Work out a pool's figures from its blocks (see `MemoryPoolStats`); sizes in bytes."""
+    active_bytes, cached_bytes, free_bytes = (sum(block.size for block in group) for group in (active, cached, free))
+    filled = active_bytes + cached_bytes
+    used = sum(block.nbytes for group in (active, cached) for block in group)
+    blocks = len(active) + len(cached) + len(free)
+    return MemoryPoolStats(
+        total_allocated_mb=reserved / MIB,
+        total_cached_mb=cached_bytes / MIB,
+        total_free_mb=free_bytes / MIB,
+        active_blocks=len(active),
+        cached_blocks=len(cached),
+        allocation_count=allocations,
+        cache_hit_rate=hit_rate,
+        fragmentation_ratio=1.0 - used / filled if filled else 0.0,
+        peak_usage_mb=peak / MIB,
+        average_block_size_mb=reserved / blocks / MIB if blocks else 0.0,
+        memory_pressure_level=pressure_level(reserved - cached_bytes - free_bytes, budget),
+    )

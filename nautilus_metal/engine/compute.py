@@ -165,7 +165,7 @@ class ComputeEngine:
         if source.dtype.kind not in "biuf":
             raise InputError(f"`array` must hold real numbers, was of type {source.dtype}")
         must_copy = self.device.type == "cpu" or not source.flags.writeable
-        host = np.array(source, dtype=_NUMPY[dtype], order="C", copy=True if must_copy else None)
+        host: np.ndarray = np.array(source, dtype=_NUMPY[dtype], order="C", copy=True if must_copy else None)
         return torch.from_numpy(host).to(self.device)
 
     def _move(self, source: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -7,9 +7,11 @@ engine is made.
 import contextlib
 import platform
 import re
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -50,6 +52,8 @@ class DeviceKind:
         Index -> wait for all queued work.
     empty_cache : callable
         Give torch's own cached memory back to the system.
+    stream : callable or None
+        Index -> torch's current stream, on devices that have several in parallel.
     """
 
     kind: str
@@ -65,15 +69,24 @@ class DeviceKind:
     allocated_memory: Callable[[int], int | None]
     synchronize: Callable[[int], None]
     empty_cache: Callable[[], None]
+    stream: Callable[[int], Any] | None
+
+
+def _apple_chip() -> str | None:
+    """Ask macOS for the chip, for example "Apple M4 Max"; None elsewhere."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip() or None
+    return None
 
 
 def _cpu_name(_: int) -> str:
-    """Read the processor's name: from /proc on Linux, else what Python knows."""
+    """Read the processor's name: from /proc on Linux, else what the system says."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine() or "cpu"
+    return _apple_chip() or platform.processor() or platform.machine() or "cpu"
 
 
 def _cpu_memory(_: int) -> int:
@@ -109,11 +122,12 @@ KINDS: dict[str, DeviceKind] = {
             max_tensor_bytes=2**32 - 1,
             max_tensor_elements=2**31 - 1,
             default_fraction=0.8,
-            name=lambda _: f"Apple {platform.machine()} GPU (Metal)",
+            name=lambda _: f"{_apple_chip() or 'Apple'} GPU (Metal)",
             total_memory=lambda _: int(torch.mps.recommended_max_memory()),
             allocated_memory=lambda _: int(torch.mps.current_allocated_memory()),
             synchronize=lambda _: torch.mps.synchronize(),
             empty_cache=lambda: torch.mps.empty_cache(),
+            stream=None,
         ),
         DeviceKind(
             kind="cuda",
@@ -129,6 +143,7 @@ KINDS: dict[str, DeviceKind] = {
             allocated_memory=lambda index: int(torch.cuda.memory_allocated(index)),
             synchronize=lambda index: torch.cuda.synchronize(index),
             empty_cache=lambda: torch.cuda.empty_cache(),
+            stream=lambda index: torch.cuda.current_stream(index),
         ),
         DeviceKind(
             kind="cpu",
@@ -144,6 +159,7 @@ KINDS: dict[str, DeviceKind] = {
             allocated_memory=lambda _: None,
             synchronize=lambda _: None,
             empty_cache=lambda: None,
+            stream=None,
         ),
     )
 }

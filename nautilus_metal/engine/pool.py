@@ -3,84 +3,16 @@
 import operator
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable
-from types import TracebackType
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Iterable
 
 import torch
 
-from nautilus_metal.engine.blocks import MIB, Block, MemoryPoolStats, layout, pressure_level
+from nautilus_metal.engine.blocks import MIB, Block, CacheKey, MemoryPoolStats, measure
+from nautilus_metal.engine.borrow import Borrow, Fill
 from nautilus_metal.engine.devices import KINDS, is_out_of_memory
 from nautilus_metal.errors import DeviceError, InputError, OutOfDeviceMemory
 
 Shape = int | Iterable[int]
-Fill = Callable[[torch.Tensor], Any]
-
-
-class CacheKey(NamedTuple):
-    """Under what a keyed tensor is kept; the device is the pool's."""
-
-    key: Hashable
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-
-
-class Borrow:
-    """One loan of a tensor: what `MemoryPool.borrow` returns, to be used in a ``with`` statement."""
-
-    __slots__ = ("_block", "_dtype", "_fill", "_key", "_nbytes", "_pool", "_shape", "_size", "_tensor")
-
-    def __init__(
-        self, pool: "MemoryPool", shape: tuple[int, ...], dtype: torch.dtype, key: Hashable, fill: Fill | None
-    ) -> None:
-        self._nbytes, self._size = layout(shape, dtype, pool.device.type)
-        self._pool = pool
-        self._shape = shape
-        self._dtype = dtype
-        self._key = None if key is None else CacheKey(key, shape, dtype)
-        self._fill = fill
-        self._block: Block | None = None
-
-    def __enter__(self) -> torch.Tensor:
-        if self._block is not None:
-            raise InputError("a borrow must be entered once at a time, was entered again: call `borrow` again")
-        block = self._pool._take(self._key, self._size)
-        self._block = block
-        try:
-            if not block.complete:
-                block.lay(self._shape, self._dtype, self._nbytes)
-            tensor = self._tensor = block.master.detach()
-            if self._fill is not None and not block.complete:
-                self._fill(tensor)
-                block.complete = True
-        except BaseException:
-            block.key = None
-            self._give_back()
-            raise
-        return tensor
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        block = self._block
-        if block is not None:
-            # Contents that the body itself was to make are worth keeping only if it came to its end.
-            if kind is None:
-                block.complete = block.key is not None
-            elif not block.complete:
-                block.key = None
-            self._give_back()
-
-    def _give_back(self) -> None:
-        block, self._block = self._block, None
-        tensor, self._tensor = getattr(self, "_tensor", None), None
-        try:
-            if tensor is not None:
-                tensor.data = self._pool._empty(self._dtype)
-        finally:
-            if block is not None:
-                self._pool._return(block)
-
 
 class MemoryPool:
     """Tensors on loan from a budget of one device's memory.
@@ -117,6 +49,8 @@ class MemoryPool:
         self.device = device
         self.dtype = dtype
         self._kind = KINDS[device.type]
+        self._stream = self._kind.stream
+        self._index = device.index or 0
         self._lock = threading.Lock()
         # Returns go through this queue, so that giving a block back never waits for the lock: a loan may end in a
         # finalizer that the garbage collector runs in a thread which is inside the pool.
@@ -192,22 +126,15 @@ class MemoryPool:
         """Report what the pool holds now."""
         with self._lock:
             self._drain()
-            cached = sum(block.size for block in self._cached.values())
-            active = sum(block.size for block in self._active)
-            used = sum(block.nbytes for group in (self._active, self._cached.values()) for block in group)
-            blocks = len(self._active) + len(self._idle)
-            return MemoryPoolStats(
-                total_allocated_mb=self._reserved / MIB,
-                total_cached_mb=cached / MIB,
-                total_free_mb=(self._idle_bytes - cached) / MIB,
-                active_blocks=len(self._active),
-                cached_blocks=len(self._cached),
-                allocation_count=self._allocations,
-                cache_hit_rate=self._hits / self._keyed if self._keyed else None,
-                fragmentation_ratio=1.0 - used / (active + cached) if active + cached else 0.0,
-                peak_usage_mb=self._peak / MIB,
-                average_block_size_mb=self._reserved / blocks / MIB if blocks else 0.0,
-                memory_pressure_level=pressure_level(self._reserved - self._idle_bytes, self._budget),
+            return measure(
+                active=self._active,
+                cached=self._cached.values(),
+                free=[block for group in self._free.values() for block in group],
+                reserved=self._reserved,
+                peak=self._peak,
+                budget=self._budget,
+                allocations=self._allocations,
+                hit_rate=self._hits / self._keyed if self._keyed else None,
             )
 
     def clear(self, keys: Iterable[Hashable] | None = None) -> None:
@@ -224,7 +151,7 @@ class MemoryPool:
         with self._lock:
             self._drain()
             for block in [*self._cached.values(), *self._active]:
-                if isinstance(block.key, CacheKey) and (wanted is None or block.key.key in wanted):
+                if block.key is not None and (wanted is None or block.key[0] in wanted):
                     if block in self._active:
                         block.key = None
                     else:
@@ -270,7 +197,8 @@ class MemoryPool:
 
     def _empty(self, dtype: torch.dtype) -> torch.Tensor:
         if dtype not in self._empties:
-            self._empties[dtype] = torch.empty(0, dtype=dtype, device=self.device)
+            with torch.inference_mode(False):
+                self._empties[dtype] = torch.empty(0, dtype=dtype, device=self.device)
         return self._empties[dtype]
 
     def _take(self, key: CacheKey | None, size: int) -> Block:
@@ -278,14 +206,13 @@ class MemoryPool:
         with self._lock:
             if self._closed:
                 raise DeviceError(f"the memory pool of {self.device} is closed")
-            if self._returned:
-                self._drain()
+            self._drain()
             block = None
             if key is not None:
                 try:
                     block = self._cached.pop(key, None)
                 except TypeError:
-                    raise InputError(f"`key` must be hashable, was {key.key!r}") from None
+                    raise InputError(f"`key` must be hashable, was {key[0]!r}") from None
                 self._keyed += 1
                 self._hits += block is not None
             if block is None and self._free.get(size):
@@ -301,6 +228,7 @@ class MemoryPool:
 
     def _reserve(self, size: int) -> None:
         """Count a new block in, evicting for it; called under the lock."""
+        self._drain()
         held = self._reserved - self._idle_bytes
         if held + size > self._budget:
             raise OutOfDeviceMemory(
@@ -316,12 +244,12 @@ class MemoryPool:
         """Take a reserved block from torch; once more after giving all idle blocks back if the device is full."""
         try:
             try:
-                flat = self._from_torch(size)
+                block = Block(self._from_torch(size))
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 self._release_idle()
-                flat = self._from_torch(size)
+                block = Block(self._from_torch(size))
         except BaseException as error:
             with self._lock:
                 self._reserved -= size
@@ -331,10 +259,11 @@ class MemoryPool:
                     f"{size / MIB:.1f} MB requested, which {self.device} itself refused; the pool holds "
                     f"{held / MIB:.1f} MB of its budget of {self._budget / MIB:.1f} MB"
                 ) from error
+            if isinstance(error, RuntimeError):
+                raise DeviceError(f"{self.device} failed to give {size / MIB:.1f} MB: {error}") from error
             raise
-        block = Block(flat)
+        block.key = key
         with self._lock:
-            block.key = key
             self._allocations += 1
             self._active.add(block)
         return block
@@ -368,7 +297,7 @@ class MemoryPool:
             self._idle_bytes += block.size
             key = block.key
             if key is not None and key not in self._cached:
-                self._cached[key] = block  # type: ignore[index]
+                self._cached[key] = block
             else:
                 block.key, block.complete = None, False
                 self._free.setdefault(block.size, {})[block] = None
@@ -381,7 +310,7 @@ class MemoryPool:
         if block.key is None:
             del self._free[block.size][block]
         else:
-            del self._cached[block.key]  # type: ignore[arg-type]
+            del self._cached[block.key]
         self._idle_bytes -= block.size
         self._reserved -= block.size
 
