@@ -62,8 +62,6 @@ def layout(shape: tuple[int, ...], dtype: torch.dtype, kind: str) -> tuple[int, 
     InputError
         If a length is negative, or the device has no such type or cannot hold so large a tensor.
     """
-    if not isinstance(dtype, torch.dtype):
-        raise InputError(f"`dtype` must be a torch.dtype, was {dtype!r}")
     if any(length < 0 for length in shape):
         raise InputError(f"`shape` must hold no negative length, was {shape}")
     row = KINDS[kind]
@@ -102,7 +100,9 @@ class Block:
     def lay(self, shape: tuple[int, ...], dtype: torch.dtype, nbytes: int) -> None:
         """Make `master` a tensor of this shape and type over the block's first bytes."""
         if self.master.shape != shape or self.master.dtype != dtype:
-            self.master = self.flat[:nbytes].view(dtype).view(shape)
+            # A view made in inference mode could never be trained through outside it.
+            with torch.inference_mode(False):
+                self.master = self.flat[:nbytes].view(dtype).view(shape)
         self.nbytes = nbytes
 
     def follow(self, stream: Any) -> None:

@@ -26,6 +26,8 @@ class Borrow:
     def __init__(
         self, pool: MemoryPool, shape: tuple[int, ...], dtype: torch.dtype, key: Hashable, fill: Fill | None
     ) -> None:
+        if not isinstance(dtype, torch.dtype):
+            raise InputError(f"`dtype` must be a torch.dtype, was {dtype!r}")
         self._nbytes, self._size = layout(shape, dtype, pool.device.type)
         self._pool = pool
         self._shape = shape

@@ -107,20 +107,22 @@ class MemoryPool:
         Raises
         ------
         InputError
-            If a length is negative or the device has no such type.
+            If a length is negative, the device has no such type, or the key is not hashable.
         OutOfDeviceMemory
             On entering, if the budget or the device has no room after all idle blocks were given back.
         DeviceError
             On entering, if the pool is closed.
         """
         try:
-            lengths = tuple(map(operator.index, shape)) if not isinstance(shape, int) else (shape,)
+            lengths = (shape,) if isinstance(shape, int) else tuple(map(operator.index, shape))
         except TypeError:
             raise InputError(f"`shape` must be an integer or integers, was {shape!r}") from None
-        try:
-            return Borrow(self, lengths, self.dtype if dtype is None else dtype, key, fill)
-        except TypeError:
-            raise InputError(f"`dtype` must be a torch.dtype, was {dtype!r}") from None
+        if key is not None:
+            try:
+                hash(key)
+            except TypeError:
+                raise InputError(f"`key` must be hashable, was {key!r}") from None
+        return Borrow(self, lengths, self.dtype if dtype is None else dtype, key, fill)
 
     def stats(self) -> MemoryPoolStats:
         """Report what the pool holds now."""
@@ -209,10 +211,7 @@ class MemoryPool:
             self._drain()
             block = None
             if key is not None:
-                try:
-                    block = self._cached.pop(key, None)
-                except TypeError:
-                    raise InputError(f"`key` must be hashable, was {key[0]!r}") from None
+                block = self._cached.pop(key, None)
                 self._keyed += 1
                 self._hits += block is not None
             if block is None and self._free.get(size):
