@@ -56,8 +56,8 @@ def closing_text(run: RunReport, folder: Path) -> str:
     ticks = facts["tick_milliseconds"]
     parts.append(
         f"{facts['reports']:,} risk ticks on {facts['device']}: median {ticks['median'] or 0:.2f} ms, "
-        f"99th percentile {ticks['p99'] or 0:.2f} ms; {facts['market_days']:,} days in {facts['wall_seconds']:.1f} s; pool "
-        f"hit rate {facts['pool_hit_rate'] or 0:.1%}"
+        f"99th percentile {ticks['p99'] or 0:.2f}; {facts['market_days']:,} days in {facts['wall_seconds']:.1f} s; "
+        f"pool hit rate {facts['pool_hit_rate'] or 0:.1%}"
     )
     parts.append("; ".join(f"{name.replace('_', ' ')} {_cell(value)}" for name, value in run.portfolio.items()))
     parts.append("\n".join(str(folder / name) for name in ("report.html", "report.png", "summary.json",
