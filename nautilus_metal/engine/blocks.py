@@ -85,24 +85,25 @@ class Block:
     The pool alone holds `flat` and `master`; borrowers get a detached alias of `master`.
     """
 
-    __slots__ = ("complete", "flat", "key", "master", "nbytes", "size", "storage", "stream")
+    __slots__ = ("blank", "complete", "flat", "key", "master", "nbytes", "size", "storage", "stream")
 
     def __init__(self, flat: torch.Tensor) -> None:
         self.flat = flat
         self.storage = flat.untyped_storage()
         self.size = flat.numel()
         self.nbytes = 0
-        self.master = flat
+        self.master = self.blank = flat
         self.key: CacheKey | None = None
         self.complete = False
         self.stream: Any = None
 
     def lay(self, shape: tuple[int, ...], dtype: torch.dtype, nbytes: int) -> None:
-        """Make `master` a tensor of this shape and type over the block's first bytes."""
+        """Make `master` a tensor of this shape and type over the block's first bytes, `blank` one of no bytes."""
         if self.master.shape != shape or self.master.dtype != dtype:
             # A view made in inference mode could never be trained through outside it.
             with torch.inference_mode(False):
                 self.master = self.flat[:nbytes].view(dtype).view(shape)
+                self.blank = torch.empty(0, dtype=dtype, device=self.flat.device)
         self.nbytes = nbytes
 
     def follow(self, stream: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -40,20 +39,22 @@ class Borrow:
     def __enter__(self) -> torch.Tensor:
         if self._block is not None:
             raise InputError("a borrow must be entered once at a time, was entered again: call `borrow` again")
-        block = self._pool._take(self._key, self._size)
-        self._block = block
+        pool = self._pool
+        block = self._block = pool._take(self._key, self._size)
         try:
-            if not block.complete:
-                block.lay(self._shape, self._dtype, self._nbytes)
-            if self._pool._stream is not None:
-                block.follow(self._pool._stream(self._pool._index))
+            if pool._stream is not None:
+                block.follow(pool._stream(pool._index))
+            if block.complete:
+                tensor = self._tensor = block.master.detach()
+                return tensor
+            block.lay(self._shape, self._dtype, self._nbytes)
             tensor = self._tensor = block.master.detach()
-            if self._fill is not None and not block.complete:
+            if self._fill is not None:
                 self._fill(tensor)
                 block.complete = True
         except BaseException:
             block.key = None
-            self._give_back()
+            self._give_back(block)
             raise
         return tensor
 
@@ -61,22 +62,22 @@ class Borrow:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         block = self._block
-        if block is not None:
-            # Contents that the body itself was to make are worth keeping only if it came to its end.
-            if kind is None:
-                block.complete = block.key is not None
-            elif not block.complete:
-                block.key = None
-            self._give_back()
+        if block is None:
+            return
+        # Contents that the body itself was to make are worth keeping only if it came to its end.
+        if kind is None:
+            block.complete = True
+        elif not block.complete:
+            block.key = None
+        self._give_back(block)
 
-    def _give_back(self) -> None:
-        block, self._block = self._block, None
-        tensor, self._tensor = self._tensor, None
-        if tensor is not None:
-            # Fails only if the body swapped the tensor's own data for another type's: then it is no alias any more.
-            with suppress(RuntimeError):
-                tensor.data = self._pool._empty(self._dtype)
-        if block is not None:
-            if self._pool._stream is not None:
-                block.follow(self._pool._stream(self._pool._index))
-            self._pool._return(block)
+    def _give_back(self, block: Block) -> None:
+        tensor, self._tensor, self._block = self._tensor, None, None
+        pool = self._pool
+        try:
+            if tensor is not None:
+                tensor.data = block.blank
+        finally:
+            if pool._stream is not None:
+                block.follow(pool._stream(pool._index))
+            pool._return(block)

@@ -59,7 +59,6 @@ class MemoryPool:
         self._idle: OrderedDict[Block, None] = OrderedDict()
         self._cached: dict[CacheKey, Block] = {}
         self._free: dict[int, dict[Block, None]] = {}
-        self._empties: dict[torch.dtype, torch.Tensor] = {}
         self._reserved = self._idle_bytes = self._peak = 0
         self._allocations = self._hits = self._keyed = 0
         self._closed = False
@@ -197,24 +196,20 @@ class MemoryPool:
                 self._drop(next(iter(self._idle)))
         self._kind.empty_cache()
 
-    def _empty(self, dtype: torch.dtype) -> torch.Tensor:
-        if dtype not in self._empties:
-            with torch.inference_mode(False):
-                self._empties[dtype] = torch.empty(0, dtype=dtype, device=self.device)
-        return self._empties[dtype]
-
     def _take(self, key: CacheKey | None, size: int) -> Block:
         """Find a block for a loan: the key's own, a free one of the size class, or a new one."""
         with self._lock:
             if self._closed:
                 raise DeviceError(f"the memory pool of {self.device} is closed")
-            self._drain()
+            if self._returned:
+                self._drain()
             block = None
             if key is not None:
-                block = self._cached.pop(key, None)
                 self._keyed += 1
-                self._hits += block is not None
-            if block is None and self._free.get(size):
+                block = self._cached.pop(key, None)
+            if block is not None:
+                self._hits += 1
+            elif self._free.get(size):
                 block = self._free[size].popitem()[0]
             if block is not None:
                 del self._idle[block]
@@ -281,7 +276,7 @@ class MemoryPool:
 
     def _return(self, block: Block) -> None:
         self._returned.append(block)
-        if self._lock.acquire(blocking=False):
+        if self._lock.acquire(False):
             try:
                 self._drain()
             finally:
