@@ -1,1 +1,6 @@
-""""""
+"""The engine component and the actors: what a user puts into a system's configuration."""
+
+from nautilus_metal.actors.engine import MetalEngine, MetalEngineActor, MetalEngineConfig
+from nautilus_metal.actors.risk import RiskActor, RiskActorConfig
+
+__all__ = ["MetalEngine", "MetalEngineActor", "MetalEngineConfig", "RiskActor", "RiskActorConfig"]

@@ -239,7 +239,20 @@ def model_named(name: str) -> Model:
 
 
 def build(name: str, window: Tensor, request: Request, options: Mapping[str, Any]) -> Scenarios:
-    """Fit the model of the table's row `name`.
+    """Fit the model of the table's row `name`; errors as for `check_options`."""
+    check_options(name, options)
+    return MODELS[name].build(window, request, **options)
+
+
+def scenario_count(name: str, periods: int, request: Request) -> int:
+    """Count the scenarios that a model makes from a window of `periods` returns."""
+    if name == "historical":
+        return periods - request.horizon + 1
+    return periods if name == "filtered_historical" and request.horizon == 1 else request.scenarios
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse an unknown model, and options that it does not take.
 
     Raises
     ------
@@ -251,7 +264,6 @@ def build(name: str, window: Tensor, request: Request, options: Mapping[str, Any
         if option not in allowed:
             known = ", ".join(allowed) or "none"
             raise InputError(f"`{option}` is no option of the model {name}, which takes {known}")
-    return MODELS[name].build(window, request, **options)
 
 
 def fit_degrees(standardised: Tensor) -> float:
