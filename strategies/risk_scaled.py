@@ -107,6 +107,7 @@ class RiskScaled(PositionStrategy):
         self._key = level_key(config.level)
         self.reports_used = 0
         self.reports_refused = 0
+        self._last_problem: str | None = None
 
     def make_indicator(self) -> MetalMACD:
         """Make the trend of one instrument: the difference of two averages."""
@@ -142,9 +143,12 @@ class RiskScaled(PositionStrategy):
         problem = self._problem(report)
         if problem is not None:
             self.reports_refused += 1
-            self.log.warning(f"Report of {report.source} adds no risk: {problem}")
+            if problem != self._last_problem:
+                self.log.warning(f"Report of {report.source} adds no risk: {problem}")
+            self._last_problem = problem
             return
         self.reports_used += 1
+        self._last_problem = None
         var = report.var(config.level)
         aim = config.var_budget * (1.0 - config.band)
         factor = 1.0

@@ -193,6 +193,7 @@ def _facts(run: RunReport, facts: Mapping[str, Any]) -> str:
             f"{name} {t['median'] or 0:.2f} ({t['p99'] or 0:.2f}) ms" for name, t in by_model
         ),
         "days with an empty book (not tested)": _pairs(facts["empty_book_days"]),
+        "days with nothing covered (not tested)": _pairs(facts["uncovered_book_days"]),
         "sampler": _pairs(facts["sampler"]),
         "scenarios": _pairs(facts["scenarios"]),
         "largest drift from float64": f"{facts['largest_drift'] or 0:.1e} of the P&L's standard deviation",

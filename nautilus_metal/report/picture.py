@@ -1,5 +1,6 @@
 """`report.png`: the run on one picture."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,11 @@ def write_picture(run: RunReport, path: Path) -> None:
     figure = Figure(**style)  # type: ignore[arg-type]
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(3, 1, height_ratios=[3.1, 2.1, 1.9], hspace=0.26,
-                               left=0.065, right=0.985, top=0.915, bottom=0.25)  # fmt: skip
+                               left=0.065, right=0.985, top=0.9, bottom=0.25)  # fmt: skip
     top = max(run.chosen.series.levels) if run.chosen.series.levels else 0.99
     figure.text(0.065, 0.965, run.title, fontsize=16, fontweight="bold", color=INK)
-    figure.text(0.065, 0.944, run.conclusion()[0], fontsize=9.5, color=SOFT)
+    lead = "\n".join(textwrap.wrap(run.conclusion()[1 if run.chosen.holdout else 0], 165)[:2])
+    figure.text(0.065, 0.956, lead, fontsize=9.5, color=SOFT, va="top", linespacing=1.3)
     panels = [figure.add_subplot(grid[row]) for row in range(3)]
     _pnl(panels[0], run.chosen)
     _components(panels[1], run.chosen, top)

@@ -63,8 +63,8 @@ class RunReport:
 
     @property
     def milliseconds(self) -> Array:
-        """Wall time of every report of every model."""
-        return np.concatenate([result.series.milliseconds for result in self.results])
+        """Wall time of every report of every model on something held."""
+        return np.concatenate([_computed(result) for result in self.results])
 
     def conclusion(self) -> list[str]:
         """Say in plain sentences whether VaR was right."""
@@ -111,14 +111,15 @@ def summary(run: RunReport) -> dict[str, Any]:
         "market_days": run.days,
         "reports": sum(len(r.series.ts) for r in run.results),
         "empty_book_days": {r.series.model: r.empty_days for r in run.results},
+        "uncovered_book_days": {r.series.model: r.uncovered_days for r in run.results},
         "uncovered": {
             name: {"reports": count, "reason": reason} for name, (count, reason) in sorted(chosen.uncovered.items())
         },
         "wall_seconds": run.wall_seconds,
         "tick_milliseconds": _times(run.milliseconds),
-        "tick_milliseconds_by_model": {r.series.model: _times(r.series.milliseconds) for r in run.results},
+        "tick_milliseconds_by_model": {r.series.model: _times(_computed(r)) for r in run.results},
         "pool_hit_rate": float(chosen.pool_hit_rate[-1]) if len(chosen.ts) else None,
-        "largest_drift": float(np.max(chosen.drift)) if len(chosen.ts) else None,
+        "largest_drift": float(np.nanmax(chosen.drift)) if chosen.held.any() else None,
         "device": chosen.device,
         "sampler": {r.series.model: r.series.sampler for r in run.results},
         "scenarios": {r.series.model: r.series.scenarios for r in run.results},
@@ -136,6 +137,10 @@ def summary(run: RunReport) -> dict[str, Any]:
 def write_summary(run: RunReport, path: Path) -> None:
     """Write `summary` as JSON; a figure that is not a number becomes null."""
     path.write_text(json.dumps(summary(run), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _computed(result: ModelResult) -> Array:
+    return result.series.milliseconds[result.series.held]
 
 
 def _scores(scores: Mapping[float, VarScore]) -> dict[str, Any]:

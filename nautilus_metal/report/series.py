@@ -38,7 +38,9 @@ class RiskSeries:
     component_var : ndarray, shape (T, N, L)
         Each instrument's part of the VaR; 0 where nothing was held.
     milliseconds, pool_hit_rate, drift : ndarray, shape (T,)
-        As in the reports.
+        As in the reports; the drift is NaN where nothing was computed.
+    missing : ndarray of int64, shape (T,)
+        How many positions the report lists as uncovered.
     uncovered : dict
         By instrument: (number of reports that list it, the reason of the last one).
     """
@@ -63,11 +65,12 @@ class RiskSeries:
     milliseconds: Array
     pool_hit_rate: Array
     drift: Array
+    missing: LongArray
     uncovered: dict[str, tuple[int, str]]
 
     @property
     def held(self) -> NDArray[np.bool_]:
-        """Whether anything was held, shape (T,)."""
+        """Whether the figures are of any position, shape (T,)."""
         return (self.quantity != 0).any(axis=1)
 
 
@@ -198,16 +201,17 @@ class _Head:
     horizon: int
     milliseconds: float
     pool_hit_rate: float
-    drift: float
+    drift: float | None
 
 
 class _Row:
     """The numbers of one report."""
 
-    __slots__ = ("components", "head", "lines", "measures", "names")
+    __slots__ = ("components", "head", "lines", "measures", "missing", "names")
 
     def __init__(self, report: Any) -> None:
         self.head = _Head(**{name: getattr(report, name) for name in _Head.__dataclass_fields__})
+        self.missing = len(report.uncovered)
         self.measures = {key: (entry["var"], entry["es"]) for key, entry in report.levels.items()}
         self.names = tuple(report.positions)
         lines = list(report.positions.values())
@@ -218,7 +222,9 @@ class _Row:
 
 
 def _stack(rows: list[_Row], uncovered: dict[str, tuple[int, str]]) -> RiskSeries:
-    head, keys = rows[-1].head, sorted({key for row in rows for key in row.measures}, key=float)
+    # an empty book has no sampler and no scenarios: facts are those of the last report that computed something
+    head = next((row.head for row in reversed(rows) if row.names), rows[-1].head)
+    keys = sorted({key for row in rows for key in row.measures}, key=float)
     names = tuple(sorted({name for row in rows for name in row.names}))
     index, shape = {name: i for i, name in enumerate(names)}, (len(rows), len(names))
     measures = np.full((2, len(rows), len(keys)), np.nan)
@@ -246,6 +252,7 @@ def _stack(rows: list[_Row], uncovered: dict[str, tuple[int, str]]) -> RiskSerie
         component_var=components,
         milliseconds=np.array([row.head.milliseconds for row in rows]),
         pool_hit_rate=np.array([row.head.pool_hit_rate for row in rows]),
-        drift=np.array([row.head.drift for row in rows]),
+        drift=np.array([np.nan if row.head.drift is None else row.head.drift for row in rows]),
+        missing=np.array([row.missing for row in rows], dtype=np.int64),
         uncovered=uncovered,
     )

@@ -137,7 +137,7 @@ def axes(frame: Frame, ts: LongArray, unit: str, rows: int = 6, columns: int = 1
         x = float(frame.x(stamp))
         parts.append(f'<path class="grid" d="M{x:.1f},{frame.top}V{frame.bottom}"/>')
         parts.append(label(x, frame.bottom + 17, text, anchor="middle"))
-    parts.append(label(frame.left - 8, frame.top - 9, unit, "unit", "end"))
+    parts.append(label(2, frame.top - 11, unit))
     return "".join(parts)
 
 

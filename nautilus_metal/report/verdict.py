@@ -37,7 +37,12 @@ class ModelResult:
     @property
     def empty_days(self) -> int:
         """Reports on an empty book: no test is made on them."""
-        return int((~self.series.held).sum())
+        return int((~self.series.held & (self.series.missing == 0)).sum())
+
+    @property
+    def uncovered_days(self) -> int:
+        """Reports that cover nothing of what was held, as in the first days of history: no test either."""
+        return int((~self.series.held & (self.series.missing > 0)).sum())
 
     def var(self, level: float) -> Array:
         """VaR stated before each day of the P&L, shape (days,)."""
@@ -146,8 +151,11 @@ def _coverage(model: str, scores: dict[float, VarScore], period: str) -> str:
         f"Kupiec p {p_text(s.kupiec_p)})"
         for level, s in scores.items()
     )
-    passed = all((s.kupiec_p or 0.0) >= PASS_P_VALUE for s in scores.values())
-    verdict = "passes Kupiec's test at every level" if passed else "FAILS Kupiec's test"
+    failed = [(level, s) for level, s in scores.items() if (s.kupiec_p or 0.0) < PASS_P_VALUE]
+    verdict = "passes Kupiec's test at every level"
+    if failed:
+        ways = (f"too {'many' if s.exceptions > s.expected else 'few'} at {percent(level)}" for level, s in failed)
+        verdict = f"FAILS Kupiec's test ({', '.join(ways)})"
     return f"{model}{period} {verdict}: {counts}."
 
 

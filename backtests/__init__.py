@@ -1,0 +1,1 @@
+"""Backtests that run by `python backtests/NAME.py` and by `nautilus-metal backtest NAME`."""

@@ -1,0 +1,158 @@
+"""What the backtests share: hearing the run, judging its reports and writing its outputs."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nautilus_trader.backtest.engine import BacktestEngine
+from nautilus_trader.model.currencies import USD
+
+from backtests._data import VENUE, Market
+from nautilus_metal.cli.options import BacktestOptions
+from nautilus_metal.engine import shared_engine
+from nautilus_metal.errors import InputError
+from nautilus_metal.messages import RISK_REPORT_TOPIC, RiskReport
+from nautilus_metal.report.page import write_page
+from nautilus_metal.report.picture import write_picture
+from nautilus_metal.report.progress import Progress
+from nautilus_metal.report.run import RunReport, write_summary
+from nautilus_metal.report.series import RiskSeries, SeriesCollector
+from nautilus_metal.report.store import ReportWriter
+from nautilus_metal.report.terminal import closing_text
+from nautilus_metal.report.verdict import ModelResult, judge
+from nautilus_metal.risk import MODELS
+
+REPORTS = "risk_reports.parquet"
+STARTING_CASH = 1_000_000
+WINDOW, MIN_OBSERVATIONS = 1_000, 250
+
+
+def prepare(options: BacktestOptions) -> Path:
+    """Check what can be checked before any work, and make the folder of the outputs."""
+    options.check_models(MODELS)
+    shared_engine(options.device)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"`out` must be a folder that can be written, {options.out}: {error.strerror}") from None
+    return options.out
+
+
+def source_of(model: str) -> str:
+    """Return the ID of the risk actor of a model."""
+    return f"RISK-{model}"
+
+
+class Recorder:
+    """Hears a run from its message bus: draws progress, keeps every risk report.
+
+    Parameters
+    ----------
+    engine : BacktestEngine
+        The engine, before it runs.
+    options : BacktestOptions
+        The user's choices.
+    market : Market
+        What is replayed; the last instrument's bar marks a day as done.
+    writer : ReportWriter, optional
+        Where the reports are written as well.
+    """
+
+    def __init__(
+        self, engine: BacktestEngine, options: BacktestOptions, market: Market, writer: ReportWriter | None = None
+    ) -> None:
+        self.collector = SeriesCollector()
+        self._progress = Progress(options.name, len(market.ts)) if options.progress else None
+        self._writer = writer
+        self._days = 0
+        self._market = market
+        bus = engine.kernel.msgbus
+        bus.subscribe(topic=RISK_REPORT_TOPIC, handler=self._on_report)
+        bus.subscribe(topic=f"data.bars.{market.bar_types[-1]}", handler=self._on_last_bar)
+
+    def run(self, action: Callable[[], Any]) -> tuple[Any, float]:
+        """Run the backtest; return what `action` does, and the wall seconds."""
+        start = time.perf_counter()
+        try:
+            result = action()
+        finally:
+            if self._progress:
+                self._progress.finish()
+        return result, time.perf_counter() - start
+
+    def _on_report(self, report: RiskReport) -> None:
+        self.collector.add(report)
+        if self._writer:
+            self._writer.add(report)
+        if self._progress:
+            self._progress.tick()
+
+    def _on_last_bar(self, bar: Any) -> None:
+        self._days += 1
+        if self._progress:
+            self._progress.day(datetime.fromtimestamp(bar.ts_event / 1e9, UTC).date().isoformat())
+
+
+def portfolio_facts(engine: BacktestEngine) -> dict[str, Any]:
+    """Return what the strategies made of their money, open positions at the last close."""
+    cache, portfolio = engine.kernel.cache, engine.kernel.portfolio
+    balance = portfolio.account(VENUE).balance_total(USD).as_double()
+    unrealized = portfolio.unrealized_pnls(VENUE).get(USD)
+    equity = balance + (unrealized.as_double() if unrealized else 0.0)
+    return {
+        "starting_cash": float(STARTING_CASH),
+        "final_equity": equity,
+        "profit": equity - STARTING_CASH,
+        "orders": cache.orders_total_count(),
+        "positions": cache.positions_total_count(),
+        "positions_open_at_end": cache.positions_open_count(),
+    }
+
+
+def judged(
+    series: Sequence[RiskSeries], options: BacktestOptions, market: Market, holdout_from: str | None = None
+) -> list[ModelResult]:
+    """Score every model's reports on the prices that followed, in the order asked for."""
+    if holdout_from is not None:
+        start = int(datetime.fromisoformat(holdout_from).replace(tzinfo=UTC).timestamp()) * 10**9
+    by_model = {entry.model: entry for entry in series}
+    return [
+        judge(by_model[model], market.ts, market.names, market.close, start if holdout_from else None)
+        for model in options.models
+        if model in by_model
+    ]
+
+
+def finish(
+    options: BacktestOptions,
+    title: str,
+    results: Sequence[ModelResult],
+    market: Market,
+    seconds: float,
+    portfolio: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    notes: Sequence[str],
+    holdout_from: str | None = None,
+) -> int:
+    """Write summary, page and picture, and print the closing table."""
+    if not results:
+        raise InputError("the run made no risk report: it is too short")
+    run = RunReport(
+        name=options.name,
+        title=title,
+        results=results,
+        main=options.models[0],
+        days=len(market.ts),
+        wall_seconds=seconds,
+        portfolio=portfolio,
+        settings=settings,
+        notes=notes,
+        holdout_from=holdout_from if any(result.holdout for result in results) else None,
+    )
+    write_summary(run, options.out / "summary.json")
+    write_page(run, options.out / "report.html")
+    write_picture(run, options.out / "report.png")
+    print(closing_text(run, options.out))
+    return 0

@@ -1,0 +1,156 @@
+"""33 years of 20 real stocks: four strategies trade them, a Monte Carlo VaR is stated every day and put to the test.
+
+Runs by `python backtests/portfolio_risk.py` and by `nautilus-metal backtest portfolio_risk`.
+"""
+
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+ROOT = str(Path(__file__).resolve().parents[1])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
+from nautilus_trader.backtest.config import BacktestEngineConfig  # noqa: E402
+from nautilus_trader.backtest.engine import BacktestEngine  # noqa: E402
+from nautilus_trader.config import LoggingConfig  # noqa: E402
+from nautilus_trader.model.currencies import USD  # noqa: E402
+from nautilus_trader.model.enums import AccountType, OmsType  # noqa: E402
+from nautilus_trader.model.objects import Money  # noqa: E402
+
+from backtests._common import (  # noqa: E402
+    MIN_OBSERVATIONS,
+    REPORTS,
+    STARTING_CASH,
+    WINDOW,
+    Recorder,
+    finish,
+    judged,
+    portfolio_facts,
+    prepare,
+    source_of,
+)
+from backtests._data import VENUE, Market, sp500_stocks  # noqa: E402
+from nautilus_metal.actors import MetalEngineActor, MetalEngineConfig, RiskActor, RiskActorConfig  # noqa: E402
+from nautilus_metal.cli.backtest import script_main  # noqa: E402
+from nautilus_metal.cli.options import BacktestOptions  # noqa: E402
+from nautilus_metal.messages import RiskReport  # noqa: E402
+from nautilus_metal.report.store import ReportWriter  # noqa: E402
+from strategies.bollinger_reversion import BollingerReversion, BollingerReversionConfig  # noqa: E402
+from strategies.macd_trend import MACDTrend, MACDTrendConfig  # noqa: E402
+from strategies.risk_scaled import RiskScaled, RiskScaledConfig  # noqa: E402
+from strategies.rsi_reversion import RSIReversion, RSIReversionConfig  # noqa: E402
+
+NOTIONAL = 10_000.0
+VAR_BUDGET, BUDGET_LEVEL = 20_000.0, 0.99
+HOLDOUT_FROM = "2006-01-01"
+
+NOTES = (
+    "Prices: 20 stocks of the S&P 500 from skfolio's bundled data set (1990 to 2022), closes adjusted for splits and "
+    "dividends. skfolio marks the set as not for commercial use; nothing of it is in this repository.",
+    "The stocks are survivors, chosen by the data set's makers: profits are no evidence for the strategies. The test of "
+    "the VaR does not depend on that, as it is made on whatever was held.",
+    "There are closes only: a bar's open, high and low are its close. Early prices, adjusted for splits, are small "
+    "(0.14 for BBY in 1990) and given to a tenth of a cent, which rounds their returns by up to 0.7%.",
+    "Orders fill at the close of the bar that they answer to, in any size, without fees, spread or financing.",
+    "A report's VaR is of the positions at the close before the risk-scaled strategy has answered to that report. Clean "
+    "P&L is of the same positions: each day's VaR is compared with what they made on the next day.",
+    "Days on which nothing was held, or nothing had enough history, are left out of the tests and counted.",
+)
+
+
+def build(market: Market, options: BacktestOptions) -> BacktestEngine:
+    """Make the engine with data, risk actors and strategies: what a user's own script would hold."""
+    engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
+    engine.add_venue(
+        venue=VENUE,
+        oms_type=OmsType.NETTING,
+        account_type=AccountType.MARGIN,
+        base_currency=USD,
+        starting_balances=[Money(STARTING_CASH, USD)],
+        default_leverage=Decimal(10),
+    )
+    for column, instrument in enumerate(market.instruments):
+        engine.add_instrument(instrument)
+        engine.add_data(market.bars(column), sort=False)
+    engine.sort_data()
+    engine.add_actor(MetalEngineActor(MetalEngineConfig(device=options.device, seed=options.seed)))
+    for model in options.models:
+        engine.add_actor(risk_actor(model, market, options))
+    for strategy in strategies(market, options):
+        engine.add_strategy(strategy)
+    return engine
+
+
+def risk_actor(model: str, market: Market, options: BacktestOptions) -> RiskActor:
+    """Make the actor that states the risk of everything held, by one model, after each day's close."""
+    return RiskActor(
+        RiskActorConfig(
+            component_id=source_of(model),
+            bar_types=market.bar_types,
+            model=model,
+            window=WINDOW,
+            min_observations=MIN_OBSERVATIONS,
+            scenarios=options.scenarios,
+            seed=options.seed,
+        )
+    )
+
+
+def strategies(market: Market, options: BacktestOptions) -> list[Any]:
+    """Make the four strategies, each on every instrument."""
+    shared: dict[str, Any] = {"bar_types": market.bar_types, "notional": NOTIONAL, "flatten_on_stop": False}
+    scaled = shared | {"notional": 10 * NOTIONAL, "var_budget": VAR_BUDGET, "level": BUDGET_LEVEL}
+    return [
+        RSIReversion(RSIReversionConfig(**shared, order_id_tag="RSI")),
+        MACDTrend(MACDTrendConfig(**shared, order_id_tag="MACD")),
+        BollingerReversion(BollingerReversionConfig(**shared, order_id_tag="BOLL")),
+        RiskScaled(RiskScaledConfig(**scaled, source=source_of(options.models[0]), order_id_tag="RISK")),
+    ]
+
+
+def run(options: BacktestOptions) -> int:
+    """Run the backtest and write its outputs.
+
+    Parameters
+    ----------
+    options : BacktestOptions
+        The user's choices.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    market = sp500_stocks(options.start, options.end)
+    prepare(options)
+    engine = build(market, options)
+    try:
+        with ReportWriter(options.out / REPORTS, RiskReport) as writer:
+            recorder = Recorder(engine, options, market, writer)
+            _, seconds = recorder.run(engine.run)
+        portfolio = portfolio_facts(engine)
+    finally:
+        engine.dispose()
+    first, last = (str(market.ts[i].astype("datetime64[ns]"))[:10] for i in (0, -1))
+    settings = {
+        "strategies": f"RSI reversion, MACD trend and Bollinger reversion with {NOTIONAL:,.0f} USD a position; trends "
+        f"scaled to a {BUDGET_LEVEL:.0%} VaR of {VAR_BUDGET:,.0f} USD of the whole book",
+        "return window": f"{WINDOW:,} days, at least {MIN_OBSERVATIONS}",
+    }
+    return finish(
+        options,
+        f"Portfolio risk: {len(market.instruments)} stocks, {first} to {last}",
+        judged(recorder.collector.series(), options, market, HOLDOUT_FROM),
+        market,
+        seconds,
+        portfolio,
+        settings,
+        NOTES,
+        HOLDOUT_FROM,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(script_main("portfolio_risk", run))

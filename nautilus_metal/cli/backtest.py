@@ -1,0 +1,94 @@
+"""`nautilus-metal backtest NAME`: find a script of the backtests folder and run it."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nautilus_metal.cli.options import BacktestOptions, add_options, parsed
+from nautilus_metal.errors import DeviceError, InputError
+
+FOLDER = "backtests"
+USAGE_ERROR, INTERRUPTED = 2, 130
+
+Run = Callable[[BacktestOptions], int]
+
+
+def roots() -> list[Path]:
+    """Return the folders that may hold backtests: the current one, then the checkout that this package is in."""
+    return list(dict.fromkeys([Path.cwd(), Path(__file__).resolve().parents[2]]))
+
+
+def backtests() -> dict[str, Path]:
+    """Return every backtest found: name and the folder that holds `backtests/`; the nearer one wins."""
+    found: dict[str, Path] = {}
+    for root in roots():
+        for script in sorted((root / FOLDER).glob("*.py")):
+            if not script.stem.startswith("_"):
+                found.setdefault(script.stem, root)
+    return found
+
+
+def load(name: str) -> Run:
+    """Import a backtest's module and return its `run` function.
+
+    Raises
+    ------
+    InputError
+        There is no backtest of that name.
+    """
+    found = backtests()
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none"
+        places = " and ".join(str(root / FOLDER) for root in roots())
+        raise InputError(f"backtest {name!r} is not there: looked in {places}, found {known}")
+    root = str(found[name])
+    if root not in sys.path:
+        sys.path.insert(0, root)
+    run: Run = importlib.import_module(f"{FOLDER}.{name}").run
+    return run
+
+
+def list_backtests() -> int:
+    """Print the backtests found, each with the first line of its description."""
+    found = backtests()
+    if not found:
+        print("No backtests here. Run from a checkout of nautilus_metal, or from a folder with backtests/NAME.py.")
+        return 0
+    width = max(map(len, found))
+    for name, root in sorted(found.items()):
+        print(f"{name.ljust(width)}  {_first_line(root / FOLDER / f'{name}.py')}")
+    return 0
+
+
+def guarded(action: Callable[[], int]) -> int:
+    """Run `action`; an expected error becomes one line and an exit code.
+
+    Returns
+    -------
+    int
+        What `action` returned; 2 for bad input, a missing extra, or a device that is missing or fails;
+        130 when interrupted.
+    """
+    try:
+        return action()
+    except (InputError, DeviceError) as error:
+        print(f"nautilus-metal: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        print("nautilus-metal: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def script_main(name: str, run: Run, argv: Sequence[str] | None = None) -> int:
+    """Run a backtest from its own script, with the same options as the command has."""
+    parser = argparse.ArgumentParser(prog=f"{FOLDER}/{name}.py", description=(sys.modules[run.__module__].__doc__))
+    add_options(parser)
+    arguments = parser.parse_args(argv)
+    return guarded(lambda: run(parsed(name, arguments)))
+
+
+def _first_line(script: Path) -> str:
+    text = script.read_text(encoding="utf-8").lstrip()
+    return text[3:].split("\n", 1)[0].rstrip('"') if text.startswith('"""') else ""

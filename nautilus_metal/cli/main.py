@@ -1,0 +1,72 @@
+"""Parse the command line and hand over."""
+
+import argparse
+from collections.abc import Sequence
+
+from nautilus_metal import __version__
+from nautilus_metal.cli.backtest import guarded, list_backtests, load
+from nautilus_metal.cli.doctor import doctor
+from nautilus_metal.cli.options import add_options, parsed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the `nautilus-metal` command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        The exit code: 0 done, 2 wrong usage, 130 interrupted.
+    """
+    arguments = _parser().parse_args(argv)
+    return guarded(lambda: int(arguments.action(arguments)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nautilus-metal", description="GPU indicators and Monte Carlo portfolio risk for NautilusTrader."
+    )
+    parser.add_argument("--version", action="version", version=f"nautilus_metal {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_backtest(commands)
+    _add_bench(commands)
+    command = commands.add_parser("doctor", help="what is installed, which devices are there, what is missing")
+    command.set_defaults(action=lambda _: doctor())
+    return parser
+
+
+def _add_backtest(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    command = commands.add_parser(
+        "backtest",
+        help="run backtests/NAME.py; lists them without a name",
+        description="Run backtests/NAME.py of the current folder or of this package's checkout.",
+    )
+    command.add_argument("name", nargs="?", help="the backtest; without it, all are listed")
+    add_options(command)
+    command.set_defaults(action=_backtest)
+
+
+def _add_bench(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    command = commands.add_parser("bench", help="measure on this machine")
+    command.add_argument("case", nargs="?", help="one case; all of them without it")
+    command.add_argument("--device", default="auto", help="auto (default), mps, cuda, cuda:1 or cpu")
+    command.add_argument("--quick", action="store_true", help="small sizes, few repetitions")
+    command.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
+    command.set_defaults(action=_bench)
+
+
+def _backtest(arguments: argparse.Namespace) -> int:
+    if arguments.name is None:
+        return list_backtests()
+    options = parsed(arguments.name, arguments)
+    return load(arguments.name)(options)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from nautilus_metal.bench import run_bench
+
+    return run_bench(case=arguments.case, device=arguments.device, quick=arguments.quick, as_json=arguments.as_json)
