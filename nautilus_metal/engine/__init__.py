@@ -5,6 +5,7 @@ from nautilus_metal.engine.compute import ComputeEngine
 from nautilus_metal.engine.devices import available_devices
 from nautilus_metal.engine.pool import MemoryPool
 from nautilus_metal.engine.shared import shared_engine, shared_pools
+from nautilus_metal.engine.threads import threads_for
 
 __all__ = [
     "ComputeEngine",
@@ -13,4 +14,5 @@ __all__ = [
     "available_devices",
     "shared_engine",
     "shared_pools",
+    "threads_for",
 ]

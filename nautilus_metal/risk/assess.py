@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from nautilus_metal.engine import ComputeEngine, shared_engine
+from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.normals import SAMPLERS
 from nautilus_metal.kernels.tail import check_levels
@@ -97,10 +97,12 @@ def assess(
     facts["precision"] = str(engine.dtype).removeprefix("torch.")
     if not book.positions:
         return _empty(book, confidence, facts, started)
-    fitted = build(model, _checked_window(book, returns, horizon), request, model_options)
+    window = _checked_window(book, returns, horizon)
     linear = row.linear if revaluation is None else revaluation == "linear"
-    task = Task(book.exposures, fitted, request, confidence, linear)
-    figures = evaluate(task, engine)
+    with threads_for(len(window) * max(window.shape[1], request.scenarios)):
+        fitted = build(model, window, request, model_options)
+        task = Task(book.exposures, fitted, request, confidence, linear)
+        figures = evaluate(task, engine)
     facts |= {
         "sampler": request.sampler if fitted.drawn else "empirical",
         "scenarios": fitted.count,
