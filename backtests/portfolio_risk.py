@@ -49,13 +49,13 @@ HOLDOUT_FROM = "2006-01-01"
 NOTES = (
     "Prices: 20 stocks of the S&P 500 from skfolio's bundled data set (1990 to 2022), closes adjusted for splits and "
     "dividends. skfolio marks the set as not for commercial use; nothing of it is in this repository.",
-    "The stocks are survivors, chosen by the data set's makers: profits are no evidence for the strategies. The test of "
-    "the VaR does not depend on that, as it is made on whatever was held.",
+    "The stocks are survivors, chosen by the data set's makers: profits are no evidence for the strategies. The "
+    "test of the VaR does not depend on that, as it is made on whatever was held.",
     "There are closes only: a bar's open, high and low are its close. Early prices, adjusted for splits, are small "
     "(0.14 for BBY in 1990) and given to a tenth of a cent, which rounds their returns by up to 0.7%.",
     "Orders fill at the close of the bar that they answer to, in any size, without fees, spread or financing.",
-    "A report's VaR is of the positions at the close before the risk-scaled strategy has answered to that report. Clean "
-    "P&L is of the same positions: each day's VaR is compared with what they made on the next day.",
+    "A report's VaR is of the positions at the close before the risk-scaled strategy has answered to that report. "
+    "Clean P&L is of the same positions: each day's VaR is compared with what they made on the next day.",
     "Days on which nothing was held, or nothing had enough history, are left out of the tests and counted.",
 )
 
@@ -135,8 +135,8 @@ def run(options: BacktestOptions) -> int:
         engine.dispose()
     first, last = (str(market.ts[i].astype("datetime64[ns]"))[:10] for i in (0, -1))
     settings = {
-        "strategies": f"RSI reversion, MACD trend and Bollinger reversion with {NOTIONAL:,.0f} USD a position; trends "
-        f"scaled to a {BUDGET_LEVEL:.0%} VaR of {VAR_BUDGET:,.0f} USD of the whole book",
+        "strategies": f"RSI reversion, MACD trend and Bollinger reversion with {NOTIONAL:,.0f} USD a position; "
+        f"trends scaled to a {BUDGET_LEVEL:.0%} VaR of {VAR_BUDGET:,.0f} USD of the whole book",
         "return window": f"{WINDOW:,} days, at least {MIN_OBSERVATIONS}",
     }
     return finish(

@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_backtest(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def _add_backtest(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "backtest",
         help="run backtests/NAME.py; lists them without a name",
@@ -50,7 +50,7 @@ def _add_backtest(commands: argparse._SubParsersAction) -> None:  # type: ignore
     command.set_defaults(action=_backtest)
 
 
-def _add_bench(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def _add_bench(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("bench", help="measure on this machine")
     command.add_argument("case", nargs="?", help="one case; all of them without it")
     command.add_argument("--device", default="auto", help="auto (default), mps, cuda, cuda:1 or cpu")

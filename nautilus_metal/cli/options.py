@@ -1,6 +1,7 @@
 """The options that every backtest has, and their checks."""
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -53,9 +54,9 @@ class BacktestOptions:
         if self.start and self.end and self.end <= self.start:
             raise InputError(f"`end` must be after `start` ({self.start}), was {self.end}")
 
-    def check_models(self, known: object) -> None:
+    def check_models(self, known: Iterable[str]) -> None:
         """Raise an `InputError` unless every model is in `known`."""
-        names = tuple(known)  # type: ignore[call-overload]
+        names = tuple(known)
         for model in self.models:
             if model not in names:
                 raise InputError(f"`model` must be one of {', '.join(names)} or all, was {model}")

@@ -23,13 +23,13 @@ class ReportWriter:
 
         self._schema = message._schema
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
-        self._rows: list[dict[str, Any]] = []
+        self._batches: list[Any] = []
         self._open = True
 
     def add(self, message: Any) -> None:
         """Take one message, and write a row group when enough have come."""
-        self._rows.append(message.to_dict(to_arrow=True))
-        if len(self._rows) >= ROWS_PER_GROUP:
+        self._batches.append(message.to_arrow())
+        if len(self._batches) >= ROWS_PER_GROUP:
             self._flush()
 
     def close(self) -> None:
@@ -42,9 +42,10 @@ class ReportWriter:
     def _flush(self) -> None:
         import pyarrow as pa
 
-        if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-            self._rows.clear()
+        if self._batches:
+            table = pa.Table.from_batches(self._batches, schema=self._schema)
+            self._writer.write_table(table.combine_chunks())
+            self._batches.clear()
 
     def __enter__(self) -> "ReportWriter":
         return self
