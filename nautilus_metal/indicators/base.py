@@ -1,0 +1,125 @@
+"""What the indicators share: unpacking market data, counting bad prices, batch and warm-up."""
+
+from math import isfinite
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nautilus_metal.errors import InputError
+from nautilus_metal.host import Bar, Indicator, QuoteTick, TradeTick, log_warning, price_type_of
+from nautilus_metal.kernels.parameters import price_history
+
+
+class State(Protocol):
+    """The mathematics of an indicator: it takes finite prices one by one."""
+
+    @property
+    def initialized(self) -> bool: ...
+
+    def update_raw(self, price: float, /) -> None: ...
+
+    def reset(self) -> None: ...
+
+
+class MetalIndicator(Indicator):
+    """An indicator over one price per bar, quote tick or trade tick.
+
+    Bars count at their close, quotes at their mid unless another `price_type` is asked for, trades at their price.
+
+    Parameters
+    ----------
+    params : list
+        What is shown of the indicator in its `repr`.
+    state : State
+        Takes the prices.
+    price_type : PriceType or str, optional
+        Price of a quote: BID, ASK or MID, as the host's `QuoteTick.extract_price` has it.
+
+    Attributes
+    ----------
+    rejected : int
+        NaN and infinite prices that were skipped since the last reset.
+    """
+
+    def __init__(self, params: list[Any], state: State, price_type: Any = None) -> None:
+        super().__init__(params)
+        self.price_type = _checked_price_type(price_type)
+        self.rejected = 0
+        self._state = state
+        self._warming = True
+
+    def handle_bar(self, bar: Bar) -> None:
+        """Update with the close of `bar`."""
+        self._take(bar.close.as_double())
+
+    def handle_quote_tick(self, tick: QuoteTick) -> None:
+        """Update with the mid of `tick`, or with its price of the `price_type` that was asked for."""
+        if self.price_type is None:
+            self._take((tick.bid_price.as_double() + tick.ask_price.as_double()) / 2.0)
+        else:
+            self._take(tick.extract_price(self.price_type).as_double())
+
+    def handle_trade_tick(self, tick: TradeTick) -> None:
+        """Update with the price of `tick`."""
+        self._take(tick.price.as_double())
+
+    def update_raw(self, value: float) -> None:
+        """Update with a plain number; NaN and infinities are skipped and counted in `rejected`."""
+        price = float(value)
+        if isfinite(price):
+            self._take(price)
+        else:
+            self._reject(price)
+
+    def warm_up(self, prices: Any) -> None:
+        """Feed a history, oldest first: the state is bit for bit that of updating with every price.
+
+        Parameters
+        ----------
+        prices : array_like
+            Shape (bars,), finite.
+
+        Raises
+        ------
+        InputError
+            If a value is NaN or infinite (nothing is fed then), or the shape is another one.
+        """
+        for price in _one_series(price_history(prices)).tolist():
+            self._take(price)
+
+    def _take(self, price: float) -> None:
+        """Update with a finite price."""
+        self._state.update_raw(price)
+        if self._warming:
+            self._note_progress()
+
+    def _note_progress(self) -> None:
+        """Tell the host, which reads fields of its own, how far the state has come."""
+        self._set_has_inputs(True)
+        if self._state.initialized:
+            self._set_initialized(True)
+            self._warming = False
+
+    def _reject(self, price: float) -> None:
+        self.rejected += 1
+        if self.rejected == 1:
+            log_warning(self.name, f"{self!r} skips prices that are not finite (was {price}), counted in `rejected`")
+
+    def _reset(self) -> None:
+        self._state.reset()
+        self.rejected = 0
+        self._warming = True
+
+
+def _one_series(history: NDArray[np.float64]) -> NDArray[np.float64]:
+    if history.ndim != 1:
+        raise InputError(f"`prices` must be of shape (bars,) to warm up with, was {history.shape}")
+    return history
+
+
+def _checked_price_type(value: Any) -> Any:
+    found = price_type_of(value)
+    if value is not None and found is None:
+        raise InputError(f"`price_type` must be a PriceType or the name of one, was {value!r}")
+    return found

@@ -1,0 +1,244 @@
+"""Bollinger bands as an indicator of the host."""
+
+from collections.abc import Callable
+from math import isfinite, nan, sqrt
+from typing import Any, NamedTuple
+
+from nautilus_metal.engine import ComputeEngine
+from nautilus_metal.errors import InputError
+from nautilus_metal.host import Bar, QuoteTick, moving_average
+from nautilus_metal.indicators.base import MetalIndicator
+from nautilus_metal.indicators.conventions import NAUTILUS_V1, STANDARD, average_of, convention_of
+from nautilus_metal.indicators.histories import Array, bollinger_history, bollinger_history_v1, stepped
+from nautilus_metal.kernels.averages import MOVING_AVERAGES
+from nautilus_metal.kernels.bollinger import BollingerState, BollingerValues, bollinger_bands
+from nautilus_metal.kernels.parameters import band_width, price_history, whole_bars
+from nautilus_metal.kernels.windows import WindowState
+
+# Averages that are the plain mean of the window, which the window knows already.
+_WINDOW_MEANS = ("SIMPLE", "WEIGHTED")
+
+
+class BuiltInBands(WindowState):
+    """Centre and sigma of the built-in class: the host's moving average, and sigma around it, from the first bar."""
+
+    __slots__ = ("_average",)
+
+    def __init__(self, period: int, average: Any) -> None:
+        self._average = None if average.name in _WINDOW_MEANS else moving_average(period, average)
+        super().__init__(period)
+
+    def reset(self) -> None:
+        super().reset()
+        if self._average is not None:
+            self._average.reset()
+
+    def update_raw(self, price: float) -> None:
+        super().update_raw(price)
+        if self._average is not None:
+            self._average.update_raw(price)
+
+    @property
+    def initialized(self) -> bool:
+        return self.count == self.period
+
+    def band_moments(self) -> tuple[float, float, float]:
+        if not self.count:
+            return 0.0, 0.0, 0.0
+        mean, variance, deviation = self.moments()
+        if self._average is None:
+            return mean, sqrt(variance), deviation
+        middle = self._average.value
+        return middle, sqrt(variance + (mean - middle) ** 2), deviation + (mean - middle)
+
+
+class _Convention(NamedTuple):
+    typical: bool  # whether a bar counts at its typical price, (high + low + close) / 3, or at its close
+    state: Callable[[int, Any], BollingerState | BuiltInBands]
+    history: Callable[[Array, int, float, Any, ComputeEngine | None], BollingerValues]
+
+
+def _built_in_history(
+    history: Array, period: int, k: float, average: Any, engine: ComputeEngine | None
+) -> BollingerValues:
+    if average.name in MOVING_AVERAGES:
+        return bollinger_history_v1(history, period, k, average.name, engine)
+    middle, sigma, deviation = stepped(
+        lambda: BuiltInBands(period, average), lambda state: state.band_moments(), history
+    )
+    return bollinger_bands(middle, sigma, deviation, k)
+
+
+CONVENTIONS = {
+    STANDARD: _Convention(
+        False,
+        lambda period, _: BollingerState(period),
+        lambda history, period, k, _, engine: bollinger_history(history, period, k, engine),
+    ),
+    NAUTILUS_V1: _Convention(True, BuiltInBands, _built_in_history),
+}
+
+
+class MetalBollingerBands(MetalIndicator):
+    """Bollinger bands.
+
+    Parameters
+    ----------
+    period : int, default 20
+        Window in bars, at least 1.
+    k : float, default 2.0
+        Reach of the bands in standard deviations, above 0.
+    convention : {"standard", "nautilus_v1"}, default "standard"
+        "standard" gives TA-Lib's numbers, on closes; "nautilus_v1" those of the host's `BollingerBands`, on typical
+        prices (of a quote: of ask, bid and mid), its values before initialization included. Sigma is the
+        population's in both.
+    ma_type : MovingAverageType or str, optional
+        The middle band in "nautilus_v1", simple by default.
+    price_type : PriceType or str, optional
+        Price of a quote tick, the mid by default.
+
+    Attributes
+    ----------
+    upper, middle, lower : float
+        Bands in the units of the price; before initialization NaN in "standard".
+    bandwidth : float
+        ``(upper - lower) / middle``, a fraction; NaN where the middle is 0.
+    percent_b : float
+        ``(price - lower) / (upper - lower)``, a fraction; NaN where the bands meet.
+
+    Raises
+    ------
+    InputError
+        If a parameter is not as above.
+    """
+
+    def __init__(
+        self,
+        period: int = 20,
+        k: float = 2.0,
+        convention: str = STANDARD,
+        *,
+        ma_type: Any = None,
+        price_type: Any = None,
+    ) -> None:
+        self.period = whole_bars("period", period)
+        self.k = band_width(k)
+        self._convention = convention_of(CONVENTIONS, convention)
+        self._average = average_of(convention, ma_type, "SIMPLE", self.period)
+        self.convention = convention
+        self._typical = self._convention.typical
+        self._read: tuple[float, float, float] | None = None
+        params = [self.period, self.k, convention] + ([] if self._average is None else [self._average.name])
+        super().__init__(params, self._convention.state(self.period, self._average), price_type)
+
+    def handle_bar(self, bar: Bar) -> None:
+        """Update with the close of `bar`, or with its typical price."""
+        if self._typical:
+            high, low, close = bar.high.as_double(), bar.low.as_double(), bar.close.as_double()
+            self._take((high + low + close) / 3.0)
+        else:
+            self._take(bar.close.as_double())
+
+    def handle_quote_tick(self, tick: QuoteTick) -> None:
+        """Update with the mid of `tick`, or with its price of the `price_type` that was asked for."""
+        if self._typical and self.price_type is None:
+            bid, ask = tick.bid_price.as_double(), tick.ask_price.as_double()
+            self._take((ask + bid + (ask + bid) / 2.0) / 3.0)
+        else:
+            super().handle_quote_tick(tick)
+
+    def update_raw(self, high: float, low: float | None = None, close: float | None = None) -> None:
+        """Update with one plain price, or with the high, low and close of a bar.
+
+        NaN and infinities are skipped and counted in `rejected`. Of three prices "standard" takes the close.
+        """
+        if (low is None) != (close is None):
+            raise InputError(f"`low` and `close` must come together, were {low!r} and {close!r}")
+        if low is None or close is None:
+            low = close = high
+        parts = (float(high), float(low), float(close)) if self._typical else (float(close),)
+        if all(map(isfinite, parts)):
+            self._take(_typical(*parts) if self._typical else parts[0])
+        else:
+            self._reject(next(part for part in parts if not isfinite(part)))
+
+    def warm_up(self, prices: Any) -> None:
+        """Feed a history, oldest first; see `compute` for `prices`, here of one series."""
+        super().warm_up(self._history(prices))
+
+    def compute(self, prices: Any, engine: ComputeEngine | None = None) -> BollingerValues:
+        """Compute the bands over whole histories on the engine; the indicator's own state is not touched.
+
+        Parameters
+        ----------
+        prices : array_like, or tuple of three
+            Closes of shape (bars,) or (series, bars), finite; or a tuple (high, low, close) of such arrays.
+        engine : ComputeEngine, optional
+            The process's shared engine by default.
+
+        Returns
+        -------
+        BollingerValues
+            Five float64 arrays of the shape of a price array, NaN before the first value.
+
+        Raises
+        ------
+        InputError
+            If a value is NaN or infinite, or a shape is another one.
+        """
+        return self._convention.history(self._history(prices), self.period, self.k, self._average, engine)
+
+    def _history(self, prices: Any) -> Array:
+        """Return the prices that the indicator works on: closes, or typical prices."""
+        if not (isinstance(prices, tuple) and len(prices) == 3 and all(hasattr(part, "__len__") for part in prices)):
+            closes = price_history(prices)
+            return _typical(closes, closes, closes) if self._typical else closes
+        high, low, close = map(price_history, prices, ("high", "low", "close"))
+        if not high.shape == low.shape == close.shape:
+            shapes = f"{high.shape}, {low.shape} and {close.shape}"
+            raise InputError(f"`high`, `low` and `close` must be of one shape, were {shapes}")
+        return _typical(high, low, close) if self._typical else close
+
+    @property
+    def upper(self) -> float:
+        middle, reach, _ = self._read or self._moments()
+        return middle + reach
+
+    @property
+    def middle(self) -> float:
+        return (self._read or self._moments())[0]
+
+    @property
+    def lower(self) -> float:
+        middle, reach, _ = self._read or self._moments()
+        return middle - reach
+
+    @property
+    def bandwidth(self) -> float:
+        middle, reach, _ = self._read or self._moments()
+        return 2.0 * reach / middle if middle else nan
+
+    @property
+    def percent_b(self) -> float:
+        _, reach, deviation = self._read or self._moments()
+        return 0.5 + 0.5 * deviation / reach if reach else nan
+
+    def _moments(self) -> tuple[float, float, float]:
+        """Read the state once after an update, however many outputs are asked for: middle, reach and deviation."""
+        middle, sigma, deviation = self._state.band_moments()  # type: ignore[attr-defined]
+        self._read = read = (middle, self.k * sigma, deviation)
+        return read
+
+    def _take(self, price: float) -> None:
+        self._read = None
+        self._state.update_raw(price)
+        if self._warming:
+            self._note_progress()
+
+    def _reset(self) -> None:
+        self._read = None
+        super()._reset()
+
+
+def _typical(high: Any, low: Any, close: Any) -> Any:
+    return (high + low + close) / 3.0
