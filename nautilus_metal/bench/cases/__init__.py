@@ -1,0 +1,6 @@
+"""The cases, by name."""
+
+from nautilus_metal.bench.case import Case
+from nautilus_metal.bench.cases import indicators, pool, risk
+
+CASES: dict[str, Case] = {case.name: case for case in (*indicators.CASES, *risk.CASES, *pool.CASES)}

@@ -1,0 +1,131 @@
+"""Run cases: answers first, then paired and synchronised timings."""
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nautilus_metal.bench.case import Case, Result, Size, Spread
+from nautilus_metal.engine import ComputeEngine
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure: rounds of one pair each, until the most rounds or the seconds are used up."""
+
+    least_rounds: int
+    most_rounds: int
+    seconds: float
+    sample_seconds: float
+
+
+FULL = Effort(least_rounds=5, most_rounds=21, seconds=8.0, sample_seconds=0.01)
+QUICK = Effort(least_rounds=3, most_rounds=3, seconds=1.0, sample_seconds=0.001)
+
+
+def run(cases: Sequence[Case], engine: ComputeEngine, quick: bool = False) -> list[Result]:
+    """Measure every size of every case against every peer.
+
+    A pair is measured as ours, theirs, ours, theirs, ... so that what else the machine does meets both. Times count
+    only after both answers were compared.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        What to measure.
+    engine : ComputeEngine
+        Where ours runs.
+    quick : bool
+        Small sizes and three rounds: enough to see that it works, too little to publish.
+
+    Returns
+    -------
+    list of Result
+        In the order of cases, sizes and peers; a pair without times says why.
+    """
+    results = []
+    for case in cases:
+        for size in case.quick if quick else case.sizes:
+            problem = case.prepare(engine, **size)
+            answer = case.ours(problem)
+            for peer, function in case.peers.items():
+                pair = _Pair(case, size, engine, problem, peer, function)
+                results.append(pair.measure(answer, QUICK if quick else FULL))
+    return results
+
+
+@dataclass(frozen=True)
+class _Pair:
+    case: Case
+    size: Size
+    engine: ComputeEngine
+    problem: Any
+    peer: str
+    function: Callable[[Any], Any]
+
+    def _result(self, **figures: Any) -> Result:
+        return Result(self.case.name, self.peer, self.size, str(self.engine.device), **figures)
+
+    def measure(self, answer: Any, effort: Effort) -> Result:
+        """Check the answers, then time the pair."""
+        try:
+            self.case.check(self.problem, answer, self.function(self.problem))
+        except ModuleNotFoundError as error:
+            return self._result(problem=f"{error.name} is not installed")
+        except AssertionError as error:
+            words = " ".join(str(error).split())
+            return self._result(problem=f"answers differ: {words[:200]}")
+        rows = self._times(effort)
+        units = self.size[self.case.per] if self.case.per else 1
+        base = rows[:, 2]
+        ours, theirs = (rows[:, 0] - base) / units, (rows[:, 1] - base) / units
+        return self._result(
+            ours=_spread(ours),
+            theirs=_spread(theirs),
+            ratio=_spread(theirs / ours),
+            rounds=len(rows),
+            unit=self.case.per.removesuffix("s") if self.case.per else "call",
+        )
+
+    def _times(self, effort: Effort) -> np.ndarray:
+        """Time rounds of ours, theirs and the baseline, shape (rounds, 3), seconds a call."""
+        functions = [self.case.ours, self.function] + ([self.case.baseline] if self.case.baseline else [])
+        calls = [self._calls(function, effort) for function in functions]
+        rows: list[list[float]] = []
+        started = time.perf_counter()
+        while len(rows) < effort.least_rounds or (
+            len(rows) < effort.most_rounds and time.perf_counter() - started < effort.seconds
+        ):
+            row = [self._sample(function, count) for function, count in zip(functions, calls, strict=True)]
+            rows.append(row if self.case.baseline else [*row, 0.0])
+        return np.array(rows)
+
+    def _calls(self, function: Callable[[Any], Any], effort: Effort) -> int:
+        """Warm up, and find how many calls make a sample long enough for the clock."""
+        calls = 1
+        while (seconds := self._sample(function, calls) * calls) < effort.sample_seconds:
+            calls = max(2 * calls, int(calls * effort.sample_seconds / max(seconds, 1e-9)))
+        return calls
+
+    def _sample(self, function: Callable[[Any], Any], calls: int) -> float:
+        """Seconds for one of `calls` calls, the device idle before and after."""
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            self.engine.synchronize()
+            started = time.perf_counter()
+            for _ in range(calls):
+                function(self.problem)
+            self.engine.synchronize()
+            return (time.perf_counter() - started) / calls
+        finally:
+            if collecting:
+                gc.enable()
+
+
+def _spread(values: np.ndarray) -> Spread:
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+    return Spread(float(median), float(low), float(high))
