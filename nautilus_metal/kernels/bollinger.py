@@ -115,12 +115,11 @@ class BollingerState(WindowState):
     def initialized(self) -> bool:
         return self.count == self.period
 
-    @property
-    def moments(self) -> tuple[float, float, float]:
-        """Middle, sigma and deviation; NaN before `initialized`."""
+    def band_moments(self) -> tuple[float, float, float]:
+        """Return middle, sigma and deviation; NaN before `initialized`."""
         if self.count < self.period:
             return nan, nan, nan
-        mean, variance, deviation = super().moments
+        mean, variance, deviation = self.moments()
         return mean, sqrt(variance), deviation
 
 

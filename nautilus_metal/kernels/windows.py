@@ -107,15 +107,13 @@ class WindowState:
         self._anchor = price
         self._total = self._total_square = 0.0
 
-    @property
     def moments(self) -> tuple[float, float, float]:
-        """Mean, population variance and last deviation, of the prices so far while the window fills."""
-        count = self.count
-        total = self._total + self._tail[self._left]
-        square = self._total_square + self._tail_square[self._left]
+        """Return mean, population variance and last deviation, of the prices so far while the window fills."""
+        count, left, anchor = self.count, self._left, self._anchor
+        total = self._total + self._tail[left]
         offset = total / count
-        variance = (square - total * offset) / count
-        return self._anchor + offset, max(0.0, variance), self._block[-1] - self._anchor - offset
+        variance = (self._total_square + self._tail_square[left] - total * offset) / count
+        return anchor + offset, variance if variance > 0.0 else 0.0, self._block[-1] - anchor - offset
 
 
 class WindowSeries:
