@@ -17,9 +17,8 @@ from nautilus_metal.messages import RISK_REPORT_TOPIC, RiskReport
 from nautilus_metal.report.page import write_page
 from nautilus_metal.report.picture import write_picture
 from nautilus_metal.report.progress import Progress
-from nautilus_metal.report.run import RunReport, write_summary
-from nautilus_metal.report.series import RiskSeries, SeriesCollector
-from nautilus_metal.report.store import ReportWriter
+from nautilus_metal.report.run import RunReport, date_text, write_summary
+from nautilus_metal.report.series import RiskSeries
 from nautilus_metal.report.terminal import closing_text
 from nautilus_metal.report.verdict import ModelResult, judge
 from nautilus_metal.risk import MODELS
@@ -27,6 +26,7 @@ from nautilus_metal.risk import MODELS
 REPORTS = "risk_reports.parquet"
 STARTING_CASH = 1_000_000
 WINDOW, MIN_OBSERVATIONS = 1_000, 250
+HOLDOUT_FROM = "2006-01-01"  # no setting of a risk model was chosen on prices from this day on
 
 
 def prepare(options: BacktestOptions) -> Path:
@@ -46,7 +46,7 @@ def source_of(model: str) -> str:
 
 
 class Recorder:
-    """Hears a run from its message bus: draws progress, keeps every risk report.
+    """Hears a run from its message bus: draws progress, passes every risk report on.
 
     Parameters
     ----------
@@ -56,18 +56,20 @@ class Recorder:
         The user's choices.
     market : Market
         What is replayed; the last instrument's bar marks a day as done.
-    writer : ReportWriter, optional
-        Where the reports are written as well.
+    *receivers : callable
+        Each is called with every `RiskReport`.
     """
 
     def __init__(
-        self, engine: BacktestEngine, options: BacktestOptions, market: Market, writer: ReportWriter | None = None
+        self,
+        engine: BacktestEngine,
+        options: BacktestOptions,
+        market: Market,
+        *receivers: Callable[[RiskReport], None],
     ) -> None:
-        self.collector = SeriesCollector()
+        self.reports = 0
         self._progress = Progress(options.name, len(market.ts)) if options.progress else None
-        self._writer = writer
-        self._days = 0
-        self._market = market
+        self._receivers = receivers
         bus = engine.kernel.msgbus
         bus.subscribe(topic=RISK_REPORT_TOPIC, handler=self._on_report)
         bus.subscribe(topic=f"data.bars.{market.bar_types[-1]}", handler=self._on_last_bar)
@@ -83,16 +85,20 @@ class Recorder:
         return result, time.perf_counter() - start
 
     def _on_report(self, report: RiskReport) -> None:
-        self.collector.add(report)
-        if self._writer:
-            self._writer.add(report)
+        self.reports += 1
+        for receive in self._receivers:
+            receive(report)
         if self._progress:
             self._progress.tick()
 
     def _on_last_bar(self, bar: Any) -> None:
-        self._days += 1
         if self._progress:
-            self._progress.day(datetime.fromtimestamp(bar.ts_event / 1e9, UTC).date().isoformat())
+            self._progress.day(date_text(bar.ts_event))
+
+
+def title_of(heading: str, market: Market) -> str:
+    """Return a heading with the days that were replayed."""
+    return f"{heading}, {date_text(market.ts[0])} to {date_text(market.ts[-1])}"
 
 
 def portfolio_facts(engine: BacktestEngine) -> dict[str, Any]:
@@ -106,20 +112,18 @@ def portfolio_facts(engine: BacktestEngine) -> dict[str, Any]:
         "final_equity": equity,
         "profit": equity - STARTING_CASH,
         "orders": cache.orders_total_count(),
-        "positions": cache.positions_total_count(),
         "positions_open_at_end": cache.positions_open_count(),
     }
 
 
 def judged(
-    series: Sequence[RiskSeries], options: BacktestOptions, market: Market, holdout_from: str | None = None
+    series: Sequence[RiskSeries], options: BacktestOptions, market: Market
 ) -> list[ModelResult]:
     """Score every model's reports on the prices that followed, in the order asked for."""
-    if holdout_from is not None:
-        start = int(datetime.fromisoformat(holdout_from).replace(tzinfo=UTC).timestamp()) * 10**9
+    start = int(datetime.fromisoformat(HOLDOUT_FROM).replace(tzinfo=UTC).timestamp()) * 10**9
     by_model = {entry.model: entry for entry in series}
     return [
-        judge(by_model[model], market.ts, market.names, market.close, start if holdout_from else None)
+        judge(by_model[model], market.ts, market.names, market.close, start)
         for model in options.models
         if model in by_model
     ]
@@ -134,7 +138,6 @@ def finish(
     portfolio: Mapping[str, Any],
     settings: Mapping[str, Any],
     notes: Sequence[str],
-    holdout_from: str | None = None,
 ) -> int:
     """Write summary, page and picture, and print the closing table."""
     if not results:
@@ -149,7 +152,7 @@ def finish(
         portfolio=portfolio,
         settings=settings,
         notes=notes,
-        holdout_from=holdout_from if any(result.holdout for result in results) else None,
+        holdout_from=HOLDOUT_FROM if any(result.holdout for result in results) else None,
     )
     write_summary(run, options.out / "summary.json")
     write_page(run, options.out / "report.html")

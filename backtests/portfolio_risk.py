@@ -30,12 +30,14 @@ from backtests._common import (  # noqa: E402
     portfolio_facts,
     prepare,
     source_of,
+    title_of,
 )
 from backtests._data import VENUE, Market, sp500_stocks  # noqa: E402
 from nautilus_metal.actors import MetalEngineActor, MetalEngineConfig, RiskActor, RiskActorConfig  # noqa: E402
 from nautilus_metal.cli.backtest import script_main  # noqa: E402
 from nautilus_metal.cli.options import BacktestOptions  # noqa: E402
 from nautilus_metal.messages import RiskReport  # noqa: E402
+from nautilus_metal.report.series import SeriesCollector  # noqa: E402
 from nautilus_metal.report.store import ReportWriter  # noqa: E402
 from strategies.bollinger_reversion import BollingerReversion, BollingerReversionConfig  # noqa: E402
 from strategies.macd_trend import MACDTrend, MACDTrendConfig  # noqa: E402
@@ -44,7 +46,6 @@ from strategies.rsi_reversion import RSIReversion, RSIReversionConfig  # noqa: E
 
 NOTIONAL = 10_000.0
 VAR_BUDGET, BUDGET_LEVEL = 20_000.0, 0.99
-HOLDOUT_FROM = "2006-01-01"
 
 NOTES = (
     "Prices: 20 stocks of the S&P 500 from skfolio's bundled data set (1990 to 2022), closes adjusted for splits and "
@@ -128,12 +129,12 @@ def run(options: BacktestOptions) -> int:
     engine = build(market, options)
     try:
         with ReportWriter(options.out / REPORTS, RiskReport) as writer:
-            recorder = Recorder(engine, options, market, writer)
+            collector = SeriesCollector()
+            recorder = Recorder(engine, options, market, collector.add, writer.add)
             _, seconds = recorder.run(engine.run)
         portfolio = portfolio_facts(engine)
     finally:
         engine.dispose()
-    first, last = (str(market.ts[i].astype("datetime64[ns]"))[:10] for i in (0, -1))
     settings = {
         "strategies": f"RSI reversion, MACD trend and Bollinger reversion with {NOTIONAL:,.0f} USD a position; "
         f"trends scaled to a {BUDGET_LEVEL:.0%} VaR of {VAR_BUDGET:,.0f} USD of the whole book",
@@ -141,14 +142,13 @@ def run(options: BacktestOptions) -> int:
     }
     return finish(
         options,
-        f"Portfolio risk: {len(market.instruments)} stocks, {first} to {last}",
-        judged(recorder.collector.series(), options, market, HOLDOUT_FROM),
+        title_of(f"Portfolio risk: {len(market.instruments)} stocks", market),
+        judged(collector.series(), options, market),
         market,
         seconds,
         portfolio,
         settings,
         NOTES,
-        HOLDOUT_FROM,
     )
 
 

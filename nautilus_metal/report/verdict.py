@@ -26,7 +26,8 @@ class ModelResult:
     scores : dict
         `VarScore` by level, over all those days.
     holdout : dict
-        The same over the days from `holdout_from` on, which no setting was chosen on; empty without such a date.
+        The same over the days from `holdout_from` on, which no setting was chosen on; empty without such a date,
+        or where that is all days.
     """
 
     series: RiskSeries
@@ -86,7 +87,7 @@ def judge(
     for column, level in enumerate(series.levels):
         var = series.var[pnl.row, column]
         scores[0][level] = score(pnl.total, var, level)
-        if late.any():
+        if late.any() and not late.all():
             scores[1][level] = score(pnl.total[late], var[late], level)
     return ModelResult(series, pnl, scores[0], scores[1])
 

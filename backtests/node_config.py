@@ -1,0 +1,218 @@
+"""The same from configuration alone: BacktestNode, a data catalog that it writes, reports streamed and read back.
+
+The S&P 500 and the Nasdaq Composite, 1999 to 2018. Engine, risk actors and strategies are importable configs, as they
+stand in the file of a live node. Runs by `python backtests/node_config.py` and by `nautilus-metal backtest
+node_config`.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = str(Path(__file__).resolve().parents[1])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
+from nautilus_trader.backtest.config import (  # noqa: E402
+    BacktestDataConfig,
+    BacktestEngineConfig,
+    BacktestRunConfig,
+    BacktestVenueConfig,
+)
+from nautilus_trader.backtest.node import BacktestNode  # noqa: E402
+from nautilus_trader.config import (  # noqa: E402
+    DataCatalogConfig,
+    ImportableActorConfig,
+    ImportableStrategyConfig,
+    LoggingConfig,
+    StreamingConfig,
+)
+from nautilus_trader.model.data import Bar  # noqa: E402
+from nautilus_trader.persistence.catalog import ParquetDataCatalog  # noqa: E402
+
+from backtests._common import (  # noqa: E402
+    MIN_OBSERVATIONS,
+    REPORTS,
+    STARTING_CASH,
+    WINDOW,
+    Recorder,
+    finish,
+    judged,
+    portfolio_facts,
+    prepare,
+    source_of,
+    title_of,
+)
+from backtests._data import VENUE, Market, us_indices  # noqa: E402
+from nautilus_metal.cli.backtest import script_main  # noqa: E402
+from nautilus_metal.cli.options import BacktestOptions  # noqa: E402
+from nautilus_metal.messages import RiskBreach, RiskReport  # noqa: E402
+from nautilus_metal.report.series import collect  # noqa: E402
+from nautilus_metal.report.store import ReportWriter  # noqa: E402
+
+NOTIONAL = 100_000.0
+VAR_BUDGET, VAR_LIMIT, BUDGET_LEVEL = 20_000.0, 25_000.0, 0.99
+
+NOTES = (
+    "Prices: daily open, high, low, close and volume of the S&P 500 and the Nasdaq Composite (1999 to 2018) from "
+    "arch's bundled data; nothing of it is in this repository.",
+    "An index cannot be traded: a unit stands for a fund that follows it without cost or dividend.",
+    "Orders fill at the close of the bar that they answer to, without fees, spread or financing.",
+    "The figures are those of the reports read back from the stream in the catalog, not of objects kept in memory.",
+    "A report's VaR is of the positions at the close before the risk-scaled strategy has answered to that report. "
+    "Clean P&L is of the same positions: each day's VaR is compared with what they made on the next day.",
+    "Risk actors warm up from the catalog with what lies before the first day of the run.",
+)
+
+
+def write_catalog(folder: Path, market: Market) -> None:
+    """Write instruments and bars, whole history, into a new catalog; an older one in that folder goes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    catalog = ParquetDataCatalog(folder)
+    catalog.write_data(list(market.instruments))
+    for column in range(len(market.instruments)):
+        catalog.write_data(market.bars(column))
+
+
+def run_config(folder: Path, market: Market, options: BacktestOptions) -> BacktestRunConfig:
+    """Return the run as configuration: it could as well come from a file."""
+    return BacktestRunConfig(
+        venues=[
+            BacktestVenueConfig(
+                name=str(VENUE),
+                oms_type="NETTING",
+                account_type="MARGIN",
+                base_currency="USD",
+                starting_balances=[f"{STARTING_CASH} USD"],
+                default_leverage=10.0,
+            )
+        ],
+        data=[
+            BacktestDataConfig(
+                catalog_path=str(folder), data_cls=f"{Bar.__module__}:{Bar.__name__}", bar_types=bar_types(market)
+            )
+        ],
+        engine=BacktestEngineConfig(
+            logging=LoggingConfig(bypass_logging=True),
+            run_analysis=False,
+            catalogs=[DataCatalogConfig(path=str(folder))],
+            streaming=StreamingConfig(catalog_path=str(folder), include_types=[RiskReport, RiskBreach]),
+            actors=actors(market, options),
+            strategies=strategies(market, options),
+        ),
+        start=int(market.ts[0]),
+        end=int(market.ts[-1]),
+        raise_exception=True,
+        dispose_on_completion=False,
+    )
+
+
+def actors(market: Market, options: BacktestOptions) -> list[ImportableActorConfig]:
+    """Return the engine's config and one risk actor's for each model."""
+    engine = {"device": options.device, "seed": options.seed}
+    shared = {
+        "bar_types": bar_types(market),
+        "window": WINDOW,
+        "min_observations": MIN_OBSERVATIONS,
+        "warm_up": True,
+        "scenarios": options.scenarios,
+        "seed": options.seed,
+        "var_limit": {BUDGET_LEVEL: VAR_LIMIT},
+    }
+    return [
+        _actor("MetalEngineActor", "MetalEngineConfig", engine),
+        *(
+            _actor("RiskActor", "RiskActorConfig", shared | {"component_id": source_of(model), "model": model})
+            for model in options.models
+        ),
+    ]
+
+
+def strategies(market: Market, options: BacktestOptions) -> list[ImportableStrategyConfig]:
+    """Return the configs of the four strategies."""
+    shared = {"bar_types": bar_types(market), "notional": NOTIONAL, "flatten_on_stop": False}
+    budget = {"notional": 10 * NOTIONAL, "var_budget": VAR_BUDGET, "level": BUDGET_LEVEL, "start_notional": 10_000.0}
+    scaled = shared | budget | {"source": source_of(options.models[0])}
+    return [
+        _strategy("rsi_reversion", "RSIReversion", shared | {"order_id_tag": "RSI"}),
+        _strategy("macd_trend", "MACDTrend", shared | {"order_id_tag": "MACD"}),
+        _strategy("bollinger_reversion", "BollingerReversion", shared | {"order_id_tag": "BOLL"}),
+        _strategy("risk_scaled", "RiskScaled", scaled | {"order_id_tag": "RISK"}),
+    ]
+
+
+def bar_types(market: Market) -> list[str]:
+    """Return the bar types as text, the way that a config file has them."""
+    return [str(bar_type) for bar_type in market.bar_types]
+
+
+def _actor(actor: str, config: str, settings: dict[str, Any]) -> ImportableActorConfig:
+    room = "nautilus_metal.actors"
+    return ImportableActorConfig(actor_path=f"{room}:{actor}", config_path=f"{room}:{config}", config=settings)
+
+
+def _strategy(module: str, name: str, settings: dict[str, Any]) -> ImportableStrategyConfig:
+    path = f"strategies.{module}:{name}"
+    return ImportableStrategyConfig(strategy_path=path, config_path=f"{path}Config", config=settings)
+
+
+def read_back(folder: Path, instance_id: str, message: type) -> list[Any]:
+    """Return the messages of one kind that a run has streamed into the catalog."""
+    rows = ParquetDataCatalog(folder).read_backtest(instance_id, data_cls=message, raise_on_failed_deserialize=True)
+    return [getattr(row, "data", row) for row in rows]
+
+
+def run(options: BacktestOptions) -> int:
+    """Run the backtest and write its outputs.
+
+    Parameters
+    ----------
+    options : BacktestOptions
+        The user's choices.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    market = us_indices(options.start, options.end)
+    folder = prepare(options) / "catalog"
+    write_catalog(folder, us_indices(None, None))
+    node = BacktestNode([run_config(folder, market, options)])
+    try:
+        node.build()
+        engine = node.get_engines()[0]
+        recorder = Recorder(engine, options, market)
+        _, seconds = recorder.run(node.run)
+        portfolio = portfolio_facts(engine)
+        instance_id = str(engine.kernel.instance_id)
+    finally:
+        node.dispose()
+    reports = read_back(folder, instance_id, RiskReport)
+    with ReportWriter(options.out / REPORTS, RiskReport) as writer:
+        for report in reports:
+            writer.add(report)
+    settings = {
+        "strategies": f"RSI reversion, MACD trend and Bollinger reversion with {NOTIONAL:,.0f} USD a position; "
+        f"trends scaled to a {BUDGET_LEVEL:.0%} VaR of {VAR_BUDGET:,.0f} USD of the whole book",
+        "return window": f"{WINDOW:,} days, at least {MIN_OBSERVATIONS}",
+        "reports heard": recorder.reports,
+        "reports read back from the stream": len(reports),
+        f"crossings of the VaR limit of {VAR_LIMIT:,.0f} USD": len(read_back(folder, instance_id, RiskBreach)),
+    }
+    return finish(
+        options,
+        title_of("Portfolio risk by configuration: S&P 500 and Nasdaq", market),
+        judged(collect(reports), options, market),
+        market,
+        seconds,
+        portfolio,
+        settings,
+        NOTES,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(script_main("node_config", run))
