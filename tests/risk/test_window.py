@@ -1,0 +1,74 @@
+"""The return window against a table of prices built the slow way."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nautilus_metal.errors import InputError
+from nautilus_metal.risk.window import ReturnWindow
+
+prices = st.one_of(st.none(), st.floats(min_value=0.01, max_value=1e6))
+
+
+@given(
+    table=st.lists(st.tuples(prices, prices, prices), min_size=1, max_size=60),
+    periods=st.integers(min_value=2, max_value=12),
+)
+def test_it_agrees_with_a_forward_filled_table(table, periods):
+    window = ReturnWindow(periods)
+    filled = [[None, None, None]]
+    for period, row in enumerate(table):
+        if all(price is None for price in row):
+            continue  # a period in which nothing was seen is not known to have passed
+        for name, price in zip("abc", row, strict=True):
+            if price is not None:
+                window.observe(name, period, price)
+        filled.append([new if new is not None else old for new, old in zip(row, filled[-1], strict=True)])
+    filled = filled[1:]
+    known = [name for column, name in enumerate("abc") if filled and filled[-1][column] is not None]
+    counts = {}
+    for name in known:
+        column = [row["abc".index(name)] for row in filled]
+        counts[name] = min(sum(price is not None for price in column) - 1, periods)
+        assert window.observations(name) == counts[name]
+    if known:
+        length = min(counts.values())
+        columns = [[row["abc".index(name)] for row in filled][-length - 1 :] for name in known]
+        expected = np.diff(np.log(np.array(columns)), axis=1).T
+        np.testing.assert_array_equal(window.returns(known), expected)
+
+
+def test_the_last_price_of_a_period_counts_and_late_ones_are_counted():
+    window = ReturnWindow(5)
+    for period, price in ((1, 10.0), (2, 11.0), (2, 12.0), (1, 99.0)):
+        window.observe("a", period, price)
+    assert window.returns(["a"])[:, 0].tolist() == [math.log(12.0) - math.log(10.0)]
+    assert window.prices == {"a": 12.0}
+    assert window.late == 1
+
+
+def test_a_price_that_is_not_positive_uncovers_until_it_has_left_the_window():
+    window = ReturnWindow(3)
+    reasons = []
+    for period, price in enumerate([5.0, 5.0, -1.0, 5.0, 5.0, 5.0, 5.0]):
+        window.observe("a", period, price)
+        reasons.append(window.uncovered(["a"], 1).get("a", ""))
+    bad = "a price of its history was not positive"
+    assert reasons == ["0 of 1 returns of history", "", bad, bad, bad, bad, ""]
+
+
+def test_reasons_and_reset():
+    window = ReturnWindow(5)
+    window.observe("a", 1, 1.0)
+    assert window.uncovered(["a", "b"], 2) == {"a": "0 of 2 returns of history", "b": "no price history"}
+    window.reset()
+    assert window.uncovered(["a"], 2) == {"a": "no price history"}
+    assert window.returns([]).shape == (0, 0)
+
+
+def test_a_window_needs_two_periods():
+    with pytest.raises(InputError, match="`periods` must be at least 2, was 1"):
+        ReturnWindow(1)
