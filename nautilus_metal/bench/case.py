@@ -32,6 +32,8 @@ class Case:
     baseline : callable or None
         Work that both sides do and that the case is not about. It is timed in every round beside them and its time
         taken off both.
+    finish : callable or None
+        ``finish(problem)`` gives back what the problem holds.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Case:
     check: Callable[[Any, Any, Any], None]
     per: str | None = None
     baseline: Callable[[Any], Any] | None = None
+    finish: Callable[[Any], None] | None = None
 
 
 @dataclass(frozen=True)

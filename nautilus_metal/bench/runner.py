@@ -46,15 +46,24 @@ def run(cases: Sequence[Case], engine: ComputeEngine, quick: bool = False) -> li
     list of Result
         In the order of cases, sizes and peers; a pair without times says why.
     """
-    results = []
-    for case in cases:
-        for size in case.quick if quick else case.sizes:
-            problem = case.prepare(engine, **size)
-            answer = case.ours(problem)
-            for peer, function in case.peers.items():
-                pair = _Pair(case, size, engine, problem, peer, function)
-                results.append(pair.measure(answer, QUICK if quick else FULL))
-    return results
+    effort = QUICK if quick else FULL
+    sizes = [(case, size) for case in cases for size in (case.quick if quick else case.sizes)]
+    return [result for case, size in sizes for result in _run_size(case, size, engine, effort)]
+
+
+def _run_size(case: Case, size: Size, engine: ComputeEngine, effort: Effort) -> list[Result]:
+    try:
+        problem = case.prepare(engine, **size)
+        answer = case.ours(problem)
+    except ModuleNotFoundError as error:
+        missing = f"{error.name} is not installed"
+        return [Result(case.name, peer, size, str(engine.device), problem=missing) for peer in case.peers]
+    try:
+        pairs = [_Pair(case, size, engine, problem, peer, function) for peer, function in case.peers.items()]
+        return [pair.measure(answer, effort) for pair in pairs]
+    finally:
+        if case.finish is not None:
+            case.finish(problem)
 
 
 @dataclass(frozen=True)

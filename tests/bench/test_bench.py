@@ -57,7 +57,7 @@ def test_every_case_runs_and_agrees_with_its_peers(engine, name):
         for spread in (result.ours, result.theirs, result.ratio):
             assert spread.low <= spread.median <= spread.high
             assert np.isfinite(spread.median)
-        assert result.theirs.median > 0
+        assert result.theirs.median > 0 or case.baseline is not None
 
 
 def test_names_are_keys_and_full_sizes_are_larger():

@@ -10,9 +10,6 @@ import torch
 from nautilus_metal.bench.case import Case
 from nautilus_metal.bench.cases import loops
 from nautilus_metal.engine import ComputeEngine
-from nautilus_metal.kernels.bollinger import bollinger_bands, bollinger_moments
-from nautilus_metal.kernels.macd import macd
-from nautilus_metal.kernels.rsi import rsi
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -29,15 +26,22 @@ def _prepare(engine: ComputeEngine, series: int, bars: int) -> Problem:
     return Problem(engine, np.ascontiguousarray(100 * np.exp(np.cumsum(steps, axis=1))))
 
 
-def _on_engine(function: Callable[[torch.Tensor], tuple[torch.Tensor, ...]], problem: Problem) -> Arrays:
-    engine = problem.engine
-    outputs = function(engine.upload(problem.prices, engine.exact_dtype))
-    return tuple(engine.download(output) for output in outputs)
+def _rsi(problem: Problem) -> Arrays:
+    from nautilus_metal import MetalRSI
+
+    return (MetalRSI(14).compute(problem.prices, problem.engine),)
 
 
-def _bands(problem: Problem) -> Arrays:
-    middle, sigma, deviation = _on_engine(lambda x: bollinger_moments(x, 20), problem)
-    bands = bollinger_bands(middle, sigma, deviation, 2.0)
+def _macd(problem: Problem) -> Arrays:
+    from nautilus_metal import MetalMACD
+
+    return tuple(MetalMACD(12, 26, 9).compute(problem.prices, problem.engine))
+
+
+def _bollinger(problem: Problem) -> Arrays:
+    from nautilus_metal import MetalBollingerBands
+
+    bands = MetalBollingerBands(20, 2.0).compute(problem.prices, problem.engine)
     return bands.upper, bands.middle, bands.lower
 
 
@@ -46,7 +50,8 @@ def _talib(name: str, options: dict[str, float], problem: Problem) -> Arrays:
 
     function = getattr(talib, name)
     rows = [function(row, **options) for row in problem.prices]
-    return tuple(map(np.stack, zip(*rows, strict=True))) if isinstance(rows[0], tuple) else (np.stack(rows),)
+    outputs = rows if isinstance(rows[0], tuple) else [(row,) for row in rows]
+    return tuple(np.stack(one) if len(one) > 1 else one[0][None] for one in zip(*outputs, strict=True))
 
 
 def _check(problem: Problem, ours: Arrays, theirs: Arrays) -> None:
@@ -58,9 +63,9 @@ def _check(problem: Problem, ours: Arrays, theirs: Arrays) -> None:
 
 
 _FUNCTIONS: dict[str, tuple[str, Callable[[Problem], Arrays], str, dict[str, float]]] = {
-    "rsi": ("RSI(14)", partial(_on_engine, lambda x: (rsi(x, 14),)), "RSI", {"timeperiod": 14}),
-    "macd": ("MACD(12, 26, 9)", partial(_on_engine, lambda x: macd(x, (12, 26, 9))), "MACD", {}),
-    "bollinger": ("Bollinger bands(20, 2)", _bands, "BBANDS", {"timeperiod": 20, "nbdevup": 2, "nbdevdn": 2}),
+    "rsi": ("RSI(14)", _rsi, "RSI", {"timeperiod": 14}),
+    "macd": ("MACD(12, 26, 9)", _macd, "MACD", {}),
+    "bollinger": ("Bollinger bands(20, 2)", _bollinger, "BBANDS", {"timeperiod": 20, "nbdevup": 2, "nbdevdn": 2}),
 }
 
 CASES = tuple(
