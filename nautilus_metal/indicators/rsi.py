@@ -96,10 +96,8 @@ class MetalRSI(MetalIndicator):
     def zone(self) -> str | None:
         if not self.initialized:
             return None
-        share = self.value / self._convention.scale * 100.0
-        if share >= self.overbought:
-            return "overbought"
-        return "oversold" if share <= self.oversold else "neutral"
+        scale = self._convention.scale / 100.0
+        return zone(self.value, self.overbought * scale, self.oversold * scale)
 
     def compute(self, prices: Any, engine: ComputeEngine | None = None) -> NDArray[np.float64]:
         """Compute the index over whole histories on the engine; the indicator's own state is not touched.
@@ -122,6 +120,13 @@ class MetalRSI(MetalIndicator):
             If a value is NaN or infinite, or the shape is another one.
         """
         return self._convention.history(price_history(prices), self.period, self._average, engine)
+
+
+def zone(value: float, overbought: float, oversold: float) -> str:
+    """Name the zone of an index: "overbought", "oversold", their thresholds included, or "neutral"."""
+    if value >= overbought:
+        return "overbought"
+    return "oversold" if value <= oversold else "neutral"
 
 
 def _checked_thresholds(overbought: Any, oversold: Any) -> tuple[float, float]:
