@@ -53,7 +53,7 @@ def macd(prices: Tensor, settings: tuple[int, int, int] | Sequence[tuple[int, in
     Examples
     --------
     >>> macd(torch.tensor([1.0, 2.0, 4.0, 8.0]), (1, 2, 2)).value
-    tensor([   nan,    nan, 1.0000, 2.0000])
+    tensor([   nan,    nan, 0.8333, 1.6111])
     """
     several = len(settings) == 0 or isinstance(settings[0], Sequence)
     checked = [macd_bars(*one) for one in (settings if several else [settings])]  # type: ignore[misc]
