@@ -82,7 +82,7 @@ def run_config(folder: Path, market: Market, options: BacktestOptions) -> Backte
         venues=[
             BacktestVenueConfig(
                 name=str(VENUE),
-                oms_type="NETTING",
+                oms_type="HEDGING",
                 account_type="MARGIN",
                 base_currency="USD",
                 starting_balances=[f"{STARTING_CASH} USD"],

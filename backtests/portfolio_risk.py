@@ -66,7 +66,7 @@ def build(market: Market, options: BacktestOptions) -> BacktestEngine:
     engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
     engine.add_venue(
         venue=VENUE,
-        oms_type=OmsType.NETTING,
+        oms_type=OmsType.HEDGING,  # netting would keep, and read again, a copy of every position closed
         account_type=AccountType.MARGIN,
         base_currency=USD,
         starting_balances=[Money(STARTING_CASH, USD)],

@@ -6,7 +6,7 @@ from typing import Any
 from nautilus_trader.config import StrategyConfig
 from nautilus_trader.model.data import BarType
 from nautilus_trader.model.enums import OrderSide
-from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.identifiers import InstrumentId, PositionId
 from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.trading.strategy import Strategy
 
@@ -110,23 +110,36 @@ class PositionStrategy(Strategy):
         self._by_instrument.clear()
 
     def move(self, slot: Slot, target: float, tag: str) -> None:
-        """Order the difference between the signed quantity `target` and what is held or on its way."""
+        """Order the difference between the signed quantity `target` and what is held or on its way.
+
+        Positions of the other side are closed or reduced first, each by its own ID, so that it works on venues with
+        netting and with hedging accounts.
+        """
         delta = target - slot.quantity
         increment = float(slot.instrument.size_increment)
         steps = abs(delta) / increment
         steps = round(steps) if target == 0.0 else floor(steps + 1e-9)
         if steps == 0:
             return
-        size = slot.instrument.make_qty(steps * increment)
-        lots = size.as_double()
-        slot.quantity = target if target == 0.0 else slot.quantity + (lots if delta > 0.0 else -lots)
-        order = self.order_factory.market(
-            instrument_id=slot.instrument.id,
-            order_side=OrderSide.BUY if delta > 0.0 else OrderSide.SELL,
-            quantity=size,
-            tags=[tag],
-        )
-        self.submit_order(order)
+        lots = slot.instrument.make_qty(steps * increment).as_double()
+        held = slot.quantity
+        slot.quantity = 0.0 if target == 0.0 else held + (lots if delta > 0.0 else -lots)
+        side = OrderSide.BUY if delta > 0.0 else OrderSide.SELL
+        joined = None
+        for position in self.cache.positions_open(instrument_id=slot.instrument.id, strategy_id=self.id):
+            if position.signed_qty * delta > 0.0:
+                joined = position.id if held else None
+                continue
+            part = min(lots, position.quantity.as_double())
+            if part > 0.0:
+                self._order(slot, side, part, tag, position.id)
+                lots -= part
+        if lots > 0.5 * increment:
+            self._order(slot, side, lots, tag, joined)
+
+    def _order(self, slot: Slot, side: OrderSide, lots: float, tag: str, position_id: PositionId | None) -> None:
+        order = self.order_factory.market(slot.instrument.id, side, slot.instrument.make_qty(lots), tags=[tag])
+        self.submit_order(order, position_id=position_id)
 
     def quantity_for(self, slot: Slot, notional: float, price: float) -> float:
         """Return how many units `notional` buys at `price`: 0 where the price is not positive."""
