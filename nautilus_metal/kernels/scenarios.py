@@ -29,13 +29,21 @@ class ScenarioSet(NamedTuple):
     def part(self, columns: Tensor | slice) -> "ScenarioSet":
         """Return the scenarios of `columns` alone."""
         scale = None if self.scale is None else self.scale[columns]
-        return ScenarioSet(self.loading, self.factors[:, columns], self.shift, scale)
+        if isinstance(columns, slice):
+            return ScenarioSet(self.loading, self.factors[:, columns], self.shift, scale)
+        factors = self.factors.index_select(1, columns)  # several times faster than indexing
+        return ScenarioSet(self.loading, factors, self.shift, scale)
 
     def asset(self, row: int) -> "ScenarioSet":
         """Return all scenarios of one asset."""
         diagonal = self.loading.dim() == 1
         factors = self.factors[row : row + 1] if diagonal else self.factors
         return ScenarioSet(self.loading[row : row + 1], factors, self.shift[row : row + 1], self.scale)
+
+
+def scaled_factors(scenarios: ScenarioSet) -> Tensor:
+    """Return f s, shape (factors, scenarios)."""
+    return scenarios.factors if scenarios.scale is None else scenarios.factors * scenarios.scale
 
 
 def scenario_returns(scenarios: ScenarioSet, out: Tensor | None = None) -> Tensor:
@@ -56,27 +64,34 @@ def relative_changes(scenarios: ScenarioSet, linear: bool, out: Tensor | None = 
     return returns if linear else returns.expm1_()
 
 
-def linear_losses(exposures: Tensor, scenarios: ScenarioSet) -> Tensor:
+def net_loading(exposures: Tensor, loading: Tensor) -> Tensor:
+    """Return the exposure of the whole book to each factor, v'A, shape (factors,)."""
+    return exposures * loading if loading.dim() == 1 else exposures @ loading
+
+
+def linear_losses(net: Tensor, drift: float, factors: Tensor, scale: Tensor | None) -> Tensor:
     r"""Losses of a book that is linear in log returns, without forming the returns: :math:`-(v'A) f s - v'\mu`.
 
     Parameters
     ----------
-    exposures : Tensor
-        Signed value of each asset, shape (assets,).
-    scenarios : ScenarioSet
-        The scenarios.
+    net : Tensor
+        v'A, see `net_loading`, shape (factors,). Made in float64 it leaves no rounding of the gross in a hedged book.
+    drift : float
+        Expected profit, v'mu.
+    factors : Tensor
+        f, shape (factors, scenarios).
+    scale : Tensor or None
+        s, shape (scenarios,).
 
     Returns
     -------
     Tensor
         Shape (scenarios,), a loss is positive.
     """
-    loading, factors, shift, scale = scenarios
-    weights = exposures * loading if loading.dim() == 1 else exposures @ loading
-    losses = -(weights @ factors)
+    profits = net @ factors
     if scale is not None:
-        losses.mul_(scale)
-    return losses.sub_(exposures @ shift)
+        profits.mul_(scale)
+    return profits.add_(drift).neg_()
 
 
 def full_losses(exposures: Tensor, scenarios: ScenarioSet, buffer: Tensor) -> Tensor:

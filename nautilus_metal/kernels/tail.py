@@ -1,45 +1,48 @@
 """Tail statistics of a sample of losses: value at risk and expected shortfall as weighted order statistics.
 
-Both figures, their standard errors and their split over positions are linear in the sorted losses, so that one
-table of weights, made once for a scenario count, turns the tail into all of them with one matrix product. The
-weights of a figure sum to one, which makes the split over positions add up to the figure exactly.
+Both figures, their standard errors and their split over positions come from the sorted losses with weights that
+depend on the sample's size alone, so that one table, made once for a scenario count, turns the tail into all of them.
+The weights of a figure sum to one, which makes the split over positions add up to the figure.
 """
 
 import math
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nautilus_metal.errors import InputError
 
 _WINDOW = 7.0  # standard deviations of the quantile's rank that its weights reach; the rest is below 1e-11
-_NODES = 8  # Gauss-Legendre nodes for each rank's share of the beta density
+_NODES = 16  # Gauss-Legendre nodes for each rank's share of the beta density
 
 
 class TailWeights(NamedTuple):
-    """Weights of the largest losses, in descending order, for every level.
+    """Weights of the largest losses, in descending order: the levels' quantiles first, then their tail means.
 
     Attributes
     ----------
-    var, es : Tensor
-        Weights of the quantile and of the tail mean, shape (tail, levels), float64.
-    spread : Tensor
-        Weights whose product with the losses is the quantile's standard error, shape (tail, levels).
-    tail_counts : Tensor
-        Scenarios beyond each level, n * (1 - level), shape (levels,).
+    figures : Tensor
+        Shape (tail, 2 * levels), float64; each column sums to one.
+    without_one : Tensor
+        The same for a sample of one loss less, by which the standard errors are made.
     """
 
-    var: Tensor
-    es: Tensor
-    spread: Tensor
-    tail_counts: Tensor
+    figures: Tensor
+    without_one: Tensor
 
     @property
     def size(self) -> int:
         """The number of largest losses that the weights cover."""
-        return self.var.shape[0]
+        return self.figures.shape[0]
+
+    @property
+    def levels(self) -> int:
+        """The number of levels."""
+        return self.figures.shape[1] // 2
 
 
 @lru_cache(maxsize=64)
@@ -48,9 +51,8 @@ def tail_weights(count: int, levels: tuple[float, ...]) -> TailWeights:
 
     The quantile is Harrell and Davis' (1982): rank k of n ascending losses weighs
     :math:`I_{k/n}(a, b) - I_{(k-1)/n}(a, b)` with the beta distribution of :math:`a = (n+1)p`,
-        :math:`b = (n+1)(1-p)`. The shortfall is the mean of the worst :math:`n(1-p)` losses, the last of them
-    counted in part (Acerbi and Tasche 2002). The quantile's standard error is the standard deviation of its rank,
-    :math:`\sqrt{n p (1-p)}`, times the slope of the sorted losses two such deviations to either side.
+    :math:`b = (n+1)(1-p)`. The shortfall is the mean of the worst :math:`n(1-p)` losses, the last of them counted in
+    part (Acerbi and Tasche 2002).
 
     Parameters
     ----------
@@ -71,52 +73,51 @@ def tail_weights(count: int, levels: tuple[float, ...]) -> TailWeights:
 
     Examples
     --------
-    >>> weights = tail_weights(1000, (0.99,))
-    >>> round(float(weights.var.sum()), 12), round(float(weights.es.sum()), 12)
-    (1.0, 1.0)
+    >>> [round(float(column.sum()), 12) for column in tail_weights(1000, (0.99,)).figures.T]
+    [1.0, 1.0]
     """
     check_levels(count, levels)
     size = max(_reach(count, level) for level in levels)
-    return TailWeights(
-        var=torch.stack([_quantile_weights(count, level, size) for level in levels], dim=1),
-        es=torch.stack([_shortfall_weights(count, level, size) for level in levels], dim=1),
-        spread=torch.stack([_spread_weights(count, level, size) for level in levels], dim=1),
-        tail_counts=torch.tensor([count * (1 - level) for level in levels], dtype=torch.float64),
-    )
+    return TailWeights(_figure_weights(count, levels, size), _figure_weights(count - 1, levels, size))
 
 
-def check_levels(count: int, levels: tuple[float, ...]) -> None:
+def _figure_weights(count: int, levels: tuple[float, ...], size: int) -> Tensor:
+    columns = [_quantile_weights(count, level, size) for level in levels]
+    columns += [_shortfall_weights(count, level, size) for level in levels]
+    return torch.stack(columns, dim=1)
+
+
+def check_levels(count: int | None, levels: tuple[float, ...]) -> None:
     """Refuse levels outside (0.5, 1), repeated ones, and those that leave less than one of `count` losses beyond."""
     if not levels:
         raise InputError("`levels` must name at least one confidence level, was empty")
-    if len(set(levels)) < len(levels):
-        raise InputError(f"`levels` must differ from each other, were {levels}")
     for level in levels:
         if not 0.5 < level < 1:
             raise InputError(f"`levels` must lie between 0.5 and 1 (confidence levels), was {level}")
-        if count * (1 - level) < 1 - 1e-9:
+        if count is not None and count * (1 - level) < 1 - 1e-9:
             needed = math.ceil(1 / (1 - level) - 1e-9)
             raise InputError(f"`levels`: {level} needs at least {needed} scenarios, there are {count}")
-
-
-def _rank_deviation(count: int, level: float) -> float:
-    return math.sqrt(count * level * (1 - level))
+    if len(set(levels)) < len(levels):
+        raise InputError(f"`levels` must differ from each other, were {levels}")
 
 
 def _reach(count: int, level: float) -> int:
-    return min(count, math.ceil(count * (1 - level) + _WINDOW * _rank_deviation(count, level)) + 2)
+    """Ranks with a weight: so many deviations of a binomial rank, with Wilson and Hilferty's term for its skew."""
+    deviation = math.sqrt(count * level * (1 - level))
+    return min(count, math.ceil(count * (1 - level) + _WINDOW * deviation + _WINDOW**2 / 3) + 2)
 
 
 def _quantile_weights(count: int, level: float, size: int) -> Tensor:
     """Integrate the beta density over each rank's cell; descending ranks, shape (size,)."""
     a, b = (count + 1) * level, (count + 1) * (1 - level)
     nodes, node_weights = _gauss_legendre(_NODES)
-    ranks = torch.arange(size, dtype=torch.float64)
+    ranks = torch.arange(min(size, _reach(count, level)), dtype=torch.float64)
     survival = (ranks[:, None] + (nodes + 1) / 2) / count  # 1 - u at the nodes of each cell
     log_density = (a - 1) * torch.log1p(-survival) + (b - 1) * survival.log()
     log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
-    weights = (log_density - log_beta).exp() @ node_weights / (2 * count)
-    weights[ranks > count * (1 - level) + _WINDOW * _rank_deviation(count, level) + 1] = 0.0
+    weights = torch.zeros(size, dtype=torch.float64)
+    weights[: len(ranks)] = (log_density - log_beta).exp() @ node_weights / (2 * count)
+    weights[0] = (1 - weights[1:].sum()).clamp(min=0)  # its cell may hold a singularity, which nodes miss
     return weights / weights.sum()
 
 
@@ -132,17 +133,6 @@ def _shortfall_weights(count: int, level: float, size: int) -> Tensor:
     beyond = count * (1 - level)
     ranks = torch.arange(size, dtype=torch.float64)
     return (beyond - ranks).clamp(0, 1) / beyond
-
-
-def _spread_weights(count: int, level: float, size: int) -> Tensor:
-    centre, reach = count * (1 - level), 2 * _rank_deviation(count, level)
-    upper = max(0, round(centre - reach - 0.5))
-    lower = min(size - 1, round(centre + reach - 0.5))
-    weights = torch.zeros(size, dtype=torch.float64)
-    share = _rank_deviation(count, level) / max(lower - upper, 1)  # the slope of the quantile by rank
-    weights[upper] += share
-    weights[lower] -= share
-    return weights
 
 
 def largest(losses: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -166,29 +156,41 @@ def largest(losses: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return values, index
 
 
-def shortfall_error(worst: Tensor, var: Tensor, es: Tensor, weights: TailWeights, levels: Tensor) -> Tensor:
-    r"""Standard error of the expected shortfall of independent scenarios.
+def jackknife_error(worst: NDArray[np.float64], weights: TailWeights, count: int) -> NDArray[np.float64]:
+    r"""Standard errors of the figures of independent losses, from the figures without each loss in turn.
 
-    .. math:: \sqrt{\frac{\operatorname{Var}(L \mid L > q) + p\,(ES - q)^2}{n (1 - p)}}
+    .. math:: \sqrt{\frac{n-1}{n} \sum_j (T_{(j)} - \bar T)^2}
+
+    A figure without loss j takes the losses above j with their own rank and those below moved up by one, so that
+    running sums give all of them; leaving out a loss below the tail gives one and the same figure.
 
     Parameters
     ----------
-    worst : Tensor
-        The largest losses in descending order, shape (tail,), float64.
-    var, es, levels : Tensor
-        Figures and confidence levels, shape (levels,), float64.
+    worst : ndarray
+        The largest losses in descending order, shape (tail,).
     weights : TailWeights
-        Of the same sample.
+        Of the sample that they are the tail of.
+    count : int
+        The size of that sample, n.
 
     Returns
     -------
-    Tensor
-        Shape (levels,), in the losses' unit.
+    ndarray
+        Shape (2 * levels,), in the losses' unit.
 
     References
     ----------
-    Manistre and Hancock (2005), "Variance of the CTE estimator", North American Actuarial Journal 9(2).
+    Harrell and Davis (1982), section 2: the jackknife of the quantile.
+    Efron and Stein (1981), "The jackknife estimate of variance", Annals of Statistics 9(3).
     """
-    deviation = (worst[:, None] - es[None, :]) ** 2
-    within = (deviation * weights.es).sum(dim=0)
-    return torch.sqrt((within + levels * (es - var) ** 2) / weights.tail_counts)
+    table, losses = weights.without_one.numpy(), (worst - worst[-1])[:, None]
+    own = np.cumsum(losses * table, axis=0)
+    moved = np.cumsum(losses[1:] * table[:-1], axis=0)
+    figures = np.zeros_like(table)
+    figures[1:] += own[:-1]
+    figures += moved[-1]
+    figures[1:] -= moved
+    others = count - len(worst)
+    mean = (figures.sum(axis=0) + others * own[-1]) / count
+    spread = ((figures - mean) ** 2).sum(axis=0) + others * (own[-1] - mean) ** 2
+    return np.sqrt(spread * (count - 1) / count)

@@ -37,6 +37,8 @@ class VarianceFilter(NamedTuple):
 
 def ewma_filter(decay: float = 0.94) -> VarianceFilter:
     """Make the exponentially weighted filter (RiskMetrics 1996)."""
+    if not 0 < decay < 1:
+        raise InputError(f"`decay` must lie between 0 and 1, was {decay}")
     return garch_filter(alpha=1 - decay, beta=decay)
 
 

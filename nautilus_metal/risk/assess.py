@@ -11,12 +11,12 @@ from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
 from nautilus_metal.errors import InputError
-from nautilus_metal.kernels.normals import SAMPLERS
 from nautilus_metal.kernels.tail import check_levels
 from nautilus_metal.risk.assessment import RiskAssessment
 from nautilus_metal.risk.book import Array, Book
 from nautilus_metal.risk.evaluation import Figures, Task, evaluate, losses_without
-from nautilus_metal.risk.models import Request, build, model_named
+from nautilus_metal.risk.models import build, model_named
+from nautilus_metal.risk.request import Request
 
 REVALUATIONS = ("linear", "full")
 
@@ -41,8 +41,9 @@ def assess(
     ----------
     book : Book
         The positions.
-    returns : array_like
-        Log returns, shape (periods, instruments), oldest first, columns in the order of `book.instruments`.
+    returns : array_like or data frame
+        Log returns, shape (periods, instruments), oldest first, columns in the order of `book.instruments`. A frame
+        whose columns name the instruments is read by name, in whatever order, and may have more columns.
     model : {"normal", "student_t", "historical", "filtered_historical"}
         The scenario model, a row of `nautilus_metal.risk.MODELS`.
     levels : sequence of float, default (0.95, 0.99)
@@ -86,10 +87,11 @@ def assess(
     True
     """
     started = time.perf_counter()
+    if not isinstance(book, Book):
+        raise InputError(f"`book` must be a Book, was {type(book).__name__}")
     row = model_named(model)
-    request = _checked_request(horizon, scenarios, seed, sampler)
-    confidence = tuple(float(level) for level in levels)
-    check_levels(request.scenarios, confidence)
+    request = Request(horizon, scenarios, seed, sampler)
+    confidence = _checked_levels(levels)
     if revaluation not in (None, *REVALUATIONS):
         raise InputError(f"`revaluation` must be one of {', '.join(REVALUATIONS)}, was {revaluation!r}")
     engine = engine or shared_engine()
@@ -111,18 +113,21 @@ def assess(
     return _assessment(book, task, engine, figures, facts, started)
 
 
-def _checked_request(horizon: int, scenarios: int, seed: int, sampler: str) -> Request:
-    for name, number, least in (("horizon", horizon, 1), ("scenarios", scenarios, 2), ("seed", seed, 0)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
-            raise InputError(f"`{name}` must be a whole number of at least {least}, was {number!r}")
-    if sampler not in SAMPLERS:
-        raise InputError(f"`sampler` must be one of {', '.join(SAMPLERS)}, was {sampler!r}")
-    return Request(int(horizon), int(scenarios), int(seed), sampler)
+def _checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
+    try:
+        confidence = tuple(float(level) for level in levels)
+    except (TypeError, ValueError):
+        raise InputError(f"`levels` must be a sequence of numbers such as (0.95, 0.99), was {levels!r}") from None
+    check_levels(None, confidence)
+    return confidence
 
 
 def _checked_window(book: Book, returns: ArrayLike, horizon: int) -> Tensor:
     """The history as a contiguous float64 tensor of shape (assets, periods)."""
-    history = np.asarray(returns, dtype=np.float64)
+    history = _history(returns)
+    names = getattr(returns, "columns", None)
+    if names is not None:
+        history = _by_name(book, history, [str(name) for name in names])
     if history.ndim == 1 and len(book.instruments) == 1:
         history = history[:, None]
     if history.ndim != 2 or history.shape[1] != len(book.instruments):
@@ -137,6 +142,26 @@ def _checked_window(book: Book, returns: ArrayLike, horizon: int) -> Tensor:
         name, number = book.instruments[column], history[period, column]
         raise InputError(f"`returns` must be finite, was {number} for {name} in period {period}")
     return torch.from_numpy(np.ascontiguousarray(history.T))
+
+
+def _history(returns: ArrayLike) -> Array:
+    if isinstance(returns, Tensor):
+        returns = returns.detach().cpu().numpy()
+    try:
+        return np.asarray(returns, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`returns` must be a matrix of numbers: {error}") from None
+
+
+def _by_name(book: Book, history: Array, names: list[str]) -> Array:
+    """Columns of a frame in the order of the book, where the frame knows the book's names; else as they are."""
+    known = [name for name in book.instruments if name in names]
+    if not known:
+        return history
+    for name in book.instruments:
+        if names.count(name) != 1:
+            raise InputError(f"`returns` must have one column {name}, had {names.count(name)}")
+    return history[:, [names.index(name) for name in book.instruments]]
 
 
 def _assessment(

@@ -11,7 +11,7 @@ ByLevel = Mapping[float, float]
 ByLevelAndPosition = Mapping[float, Array]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RiskAssessment:
     """Value at risk and expected shortfall of a book. Losses are positive, amounts in the book's base currency.
 
@@ -24,8 +24,9 @@ class RiskAssessment:
     var, es : mapping of level to float
         Value at risk and expected shortfall.
     var_se, es_se : mapping of level to float
-        Their standard errors: of the simulation, or of the sample where history itself is the sample. They take
-        scenarios as independent, which overstates the error of the "sobol" sampler.
+        Their standard errors, by the jackknife: of the simulation, or of the sample where history itself is the
+        sample. They take scenarios as independent, which overstates the error of the "sobol" sampler. With few
+        scenarios beyond a level (under about 20) they are themselves rough, and rather too small for fat tails.
     component_var, component_es : mapping of level to ndarray
         Euler contributions, shape (positions,), which add up to `var` and `es`.
     marginal_var, marginal_es : mapping of level to ndarray
@@ -69,7 +70,7 @@ class RiskAssessment:
     horizon: int
     drift: float | None
     milliseconds: float
-    _incremental: Callable[[], ByLevelAndPosition] = field(repr=False, compare=False)
+    _incremental: Callable[[], ByLevelAndPosition] = field(repr=False)
 
     @property
     def levels(self) -> tuple[float, ...]:

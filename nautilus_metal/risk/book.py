@@ -1,8 +1,10 @@
 """A book: an immutable snapshot of positions, priced and converted to one currency."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A signed quantity of one instrument.
+    """A signed quantity of one instrument. Numbers of any kind are kept as floats.
 
     Parameters
     ----------
@@ -40,8 +42,7 @@ class Position:
     def __post_init__(self) -> None:
         for name in ("quantity", "price", "multiplier"):
             number = getattr(self, name)
-            if not np.isfinite(number):
-                raise InputError(f"`{name}` of {self.instrument} must be finite, was {number}")
+            object.__setattr__(self, name, _finite(number, f"`{name}` of {self.instrument}"))
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,13 @@ class Book:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "positions", tuple(self.positions))
+        object.__setattr__(self, "xrates", MappingProxyType(dict(self.xrates)))
         for position in self.positions:
+            if not isinstance(position, Position):
+                raise InputError(f"`positions` must hold Position objects, held {position!r}")
             self._xrate(position)
+        if not np.isfinite(self.values).all():
+            raise InputError("`positions` must have finite values, one was too large for a float")
 
     @classmethod
     def linear(
@@ -101,14 +107,16 @@ class Book:
         amounts = {"quantities": np.atleast_1d(np.asarray(quantities, dtype=np.float64))}
         count = len(amounts["quantities"])
         amounts["prices"] = np.atleast_1d(np.asarray(prices, dtype=np.float64))
-        amounts["multipliers"] = np.ones(count) if multipliers is None else np.atleast_1d(np.asarray(multipliers, float))
+        given = np.ones(count) if multipliers is None else multipliers
+        amounts["multipliers"] = np.atleast_1d(np.asarray(given, dtype=np.float64))
         names = [str(i) for i in range(count)] if instruments is None else list(map(str, instruments))
         shapes = {name: amount.shape for name, amount in amounts.items()} | {"instruments": (len(names),)}
         if set(shapes.values()) != {(count,)}:
             found = ", ".join(f"`{name}` {shape}" for name, shape in shapes.items())
             raise InputError(f"`quantities` and the rest must be of one length, were of shape {found}")
-        rows = zip(names, *(amount.tolist() for amount in amounts.values()), strict=True)
-        return cls([Position(*row, base_currency) for row in rows], base_currency)
+        columns = [amount.tolist() for amount in amounts.values()]
+        rows = zip(names, *columns, strict=True)
+        return cls([Position(name, q, p, m, base_currency) for name, q, p, m in rows], base_currency)
 
     @cached_property
     def instruments(self) -> tuple[str, ...]:
@@ -140,10 +148,18 @@ class Book:
     def _xrate(self, position: Position) -> float:
         if position.currency == self.base_currency:
             return 1.0
-        rate: Any = self.xrates.get(position.currency)
-        if rate is None or not (np.isfinite(rate) and rate > 0):
-            raise InputError(
-                f"`xrates` must give a positive rate from {position.currency} to {self.base_currency} "
-                f"for {position.instrument}, was {rate}"
-            )
-        return float(rate)
+        pair = f"`xrates` from {position.currency} to {self.base_currency} for {position.instrument}"
+        rate = _finite(self.xrates.get(position.currency), pair)
+        if rate <= 0:
+            raise InputError(f"{pair} must be positive, was {rate}")
+        return rate
+
+
+def _finite(number: Any, what: str) -> float:
+    try:
+        value = float(number)
+    except (TypeError, ValueError):
+        value = math.nan
+    if isinstance(number, str | bool) or not math.isfinite(value):
+        raise InputError(f"{what} must be a finite number, was {number!r}")
+    return value

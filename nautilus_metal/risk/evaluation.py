@@ -4,22 +4,31 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine
-from nautilus_metal.kernels.normals import chi_square_quantile, standard_normals
-from nautilus_metal.kernels.scenarios import ScenarioSet, full_losses, linear_losses, relative_changes
-from nautilus_metal.kernels.tail import TailWeights, largest, shortfall_error, tail_weights
+from nautilus_metal.errors import InputError
+from nautilus_metal.kernels.normals import chi_square_quantile, standard_normals, uniforms
+from nautilus_metal.kernels.scenarios import (
+    ScenarioSet,
+    full_losses,
+    linear_losses,
+    net_loading,
+    relative_changes,
+    scaled_factors,
+)
+from nautilus_metal.kernels.tail import TailWeights, jackknife_error, largest, tail_weights
 from nautilus_metal.risk.book import Array
-from nautilus_metal.risk.models import Request, Scenarios
+from nautilus_metal.risk.request import Request, Scenarios
 
 _SAMPLE = 256  # scenarios evaluated again in float64
 _ROWS = 32  # normals are drawn for a multiple of this many factors, so that a growing book finds them in the cache
 _PIECE = 2**24  # elements of the scratch block of a full revaluation
+_FILL = 2**22  # normals made at a time, float64 on the host
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,16 @@ class Task:
     request: Request
     levels: tuple[float, ...]
     linear: bool
+
+    @cached_property
+    def unit(self) -> float:
+        """A power of two near the largest exposure: in units of it, losses fit any floating-point type."""
+        return 2.0 ** math.frexp(float(np.abs(self.exposures).max()))[1]
+
+    @cached_property
+    def expected_profit(self) -> float:
+        """Of a linear book, in units of `unit`."""
+        return float(self.exposures @ self.scenarios.shift.numpy()) / self.unit
 
 
 @dataclass(frozen=True)
@@ -64,15 +83,13 @@ class Figures:
 
 def evaluate(task: Task, engine: ComputeEngine) -> Figures:
     """Compute the figures of a task on the engine's device."""
-    count = task.scenarios.count
-    weights = tail_weights(count, task.levels)
-    both = torch.cat([weights.var, weights.es], dim=1)
-    with on_device(task, engine, both) as (exposures, scenarios, columns):
-        losses = _losses(exposures, scenarios, task.linear, engine)
+    weights = tail_weights(task.scenarios.count, task.levels)
+    with on_device(task, engine, [weights.figures]) as (scenarios, (exposures, columns)):
+        losses = _losses(task, exposures, scenarios, engine)
         worst, where = largest(losses, weights.size)
-        unit = relative_changes(scenarios.part(where), task.linear).neg_()
-        sample = losses[: min(_SAMPLE, count)]
-        flat = torch.cat([worst, (unit @ columns).flatten(), unit[:, 0], sample])
+        tail = scenarios.part(where)
+        basis = scaled_factors(tail) if task.linear else relative_changes(tail, linear=False)
+        flat = torch.cat([worst, losses[:_SAMPLE], basis[:, 0], (basis @ columns).flatten()])
         result = engine.download(flat)
     return _finish(task, weights, result)
 
@@ -92,31 +109,39 @@ def losses_without(task: Task, values: Array, index: Sequence[int], engine: Comp
         Where to compute.
     """
     weights = tail_weights(task.scenarios.count, task.levels)
-    with on_device(task, engine, weights.var) as (exposures, scenarios, columns):
-        losses = _losses(exposures, scenarios, task.linear, engine)
+    quantiles = weights.figures[:, : weights.levels].contiguous()
+    with on_device(task, engine, [quantiles]) as (scenarios, (exposures, columns)):
+        losses = _losses(task, exposures, scenarios, engine)
         figures = []
-        for value, column in zip(values.tolist(), index, strict=True):
+        for value, column in zip((values / task.unit).tolist(), index, strict=True):
             without = losses + value * relative_changes(scenarios.asset(column), task.linear)[0]
             figures.append(largest(without, weights.size)[0] @ columns)
-        return engine.download(torch.stack(figures, dim=1))
+        return engine.download(torch.stack(figures, dim=1)) * task.unit
 
 
 @contextmanager
-def on_device(task: Task, engine: ComputeEngine, columns: Tensor) -> Iterator[tuple[Tensor, ScenarioSet, Tensor]]:
-    """Bring a task to the device in one transfer; normals come from the pool's cache where they are there."""
+def on_device(
+    task: Task, engine: ComputeEngine, tables: Sequence[Tensor]
+) -> Iterator[tuple[ScenarioSet, Sequence[Tensor]]]:
+    """Bring a task's scenarios, exposures and `tables` to the device in one transfer.
+
+    Normals come from the pool's cache where they are there. The exposures are in units of `Task.unit`, by factor for
+    a linear book and by instrument for one revalued in full.
+    """
     fitted = task.scenarios
-    parts = [torch.from_numpy(task.exposures), fitted.loading, fitted.shift, columns]
+    parts = [fitted.loading, fitted.shift, _on_device_exposures(task), *tables]
     parts += [] if fitted.empirical is None else [fitted.empirical]
-    exposures, loading, shift, weights, *rest = _upload(engine, parts)
+    loading, shift, *rest = _upload(engine, parts)
+    scale = None
     with ExitStack() as stack:
-        if rest:
-            factors, scale = rest[0], None
+        if fitted.empirical is not None:
+            factors = rest.pop()
         else:
-            width, scale = fitted.loading.shape[-1], None
+            width = fitted.loading.shape[-1]
             factors = stack.enter_context(_normals(engine, task.request, width))[1 : 1 + width]
             if fitted.degrees is not None:
                 scale = stack.enter_context(_mixing(engine, task.request, fitted.degrees))
-        yield exposures, ScenarioSet(loading, factors, shift, scale), weights
+        yield ScenarioSet(loading, factors, shift, scale), rest
 
 
 def _upload(engine: ComputeEngine, parts: Sequence[Tensor]) -> list[Tensor]:
@@ -128,13 +153,21 @@ def _upload(engine: ComputeEngine, parts: Sequence[Tensor]) -> list[Tensor]:
 
 def _normals(engine: ComputeEngine, request: Request, factors: int) -> AbstractContextManager[Tensor]:
     """Row 0 is kept for the mixing variable of a Student-t, the factors follow."""
-    rows = math.ceil((factors + 1) / _ROWS) * _ROWS
+    rows = _padded(factors + 1)
+    step = max(1, _FILL // request.scenarios)
 
     def fill(block: Tensor) -> None:
-        block.copy_(standard_normals(rows, request.scenarios, request.seed, request.sampler).to(block.dtype))
+        for first in range(0, rows, step):
+            count = min(step, rows - first)
+            fresh = standard_normals(count, request.scenarios, request.seed, request.sampler, first_row=first)
+            block[first : first + count].copy_(fresh.to(block.dtype))
 
     key = ("normals", request.sampler, request.seed)
     return engine.pool.borrow((rows, request.scenarios), engine.dtype, key=key, fill=fill)
+
+
+def _padded(rows: int) -> int:
+    return math.ceil(rows / _ROWS) * _ROWS
 
 
 def _mixing(engine: ComputeEngine, request: Request, degrees: float) -> AbstractContextManager[Tensor]:
@@ -147,36 +180,53 @@ def _mixing(engine: ComputeEngine, request: Request, degrees: float) -> Abstract
 
 def _mixing_scale(count: int, seed: int, sampler: str, degrees: float) -> Tensor:
     r""":math:`\sqrt{(\nu - 2) / \chi^2_\nu}`: turns a unit normal into a unit-variance Student-t."""
-    first = torch.special.ndtr(standard_normals(1, count, seed, sampler)[0])
-    return torch.sqrt((degrees - 2) / chi_square_quantile(first, degrees))
+    return torch.sqrt((degrees - 2) / chi_square_quantile(uniforms(1, count, seed, sampler)[0], degrees))
 
 
-def _losses(exposures: Tensor, scenarios: ScenarioSet, linear: bool, engine: ComputeEngine) -> Tensor:
-    if linear:
-        return linear_losses(exposures, scenarios)
+def _on_device_exposures(task: Task) -> Tensor:
+    scaled = torch.from_numpy(task.exposures / task.unit)
+    return net_loading(scaled, task.scenarios.loading) if task.linear else scaled
+
+
+def _losses(task: Task, exposures: Tensor, scenarios: ScenarioSet, engine: ComputeEngine) -> Tensor:
+    """Losses in units of `Task.unit`; `exposures` as `on_device` gives them."""
+    if task.linear:
+        return linear_losses(exposures, task.expected_profit, scenarios.factors, scenarios.scale)
     assets, count = len(exposures), scenarios.factors.shape[1]
     with engine.pool.borrow((assets, min(count, max(1, _PIECE // assets))), engine.dtype) as buffer:
         return full_losses(exposures, scenarios, buffer)
 
 
 def _finish(task: Task, weights: TailWeights, result: Array) -> Figures:
-    levels, assets, size = len(task.levels), len(task.exposures), weights.size
-    worst, unit, worst_unit, sample = np.split(result, np.cumsum([size, assets * 2 * levels, assets]))
-    unit = unit.reshape(assets, 2 * levels).T
-    tail = torch.from_numpy(worst)
-    var, es, spread = tail @ weights.var, tail @ weights.es, tail @ weights.spread
-    error = shortfall_error(tail, var, es, weights, torch.tensor(task.levels, dtype=torch.float64))
+    fitted, levels = task.scenarios, len(task.levels)
+    cuts = np.cumsum([weights.size, min(_SAMPLE, fitted.count), fitted.loading.shape[-1]])
+    worst, sample, worst_basis, basis = np.split(result, cuts)
+    if not np.isfinite(result).all():
+        raise InputError("`returns` lead to price changes beyond the range of numbers: are they log returns?")
+    unit = _unit_losses(task, np.column_stack([worst_basis, basis.reshape(len(worst_basis), -1)]))
+    figures = worst @ weights.figures.numpy()
+    errors = jackknife_error(worst, weights, fitted.count) * fitted.error_scale
+    var, es = figures[:levels], np.maximum(figures[levels:], figures[:levels])
     return Figures(
-        var=var.numpy(),
-        es=es.numpy(),
-        var_se=spread.numpy(),
-        es_se=error.numpy(),
-        marginal_var=unit[:levels],
-        marginal_es=unit[levels:],
-        worst_loss=float(worst[0]),
-        worst_unit=worst_unit,
+        var=var * task.unit,
+        es=es * task.unit,
+        var_se=errors[:levels] * task.unit,
+        es_se=errors[levels:] * task.unit,
+        marginal_var=unit[:, 1 : 1 + levels].T,
+        marginal_es=unit[:, 1 + levels :].T,
+        worst_loss=float(worst[0] * task.unit),
+        worst_unit=unit[:, 0],
         drift=_drift(task, sample),
     )
+
+
+def _unit_losses(task: Task, basis: Array) -> Array:
+    """Losses of one unit of base currency in each instrument, shape (instruments, columns)."""
+    if not task.linear:
+        return -basis
+    loading = task.scenarios.loading.numpy()
+    moves = loading @ basis if loading.ndim == 2 else loading[:, None] * basis
+    return -(moves + task.scenarios.shift.numpy()[:, None])
 
 
 def _drift(task: Task, sample: Array) -> float | None:
@@ -187,18 +237,18 @@ def _drift(task: Task, sample: Array) -> float | None:
 
 
 def _sample_losses(task: Task, count: int) -> Tensor:
-    fitted, request = task.scenarios, task.request
-    exposures, scale = torch.from_numpy(task.exposures), None
+    fitted, request, scale = task.scenarios, task.request, None
+    exposures = _on_device_exposures(task)
     if fitted.empirical is not None:
         factors = fitted.empirical[:, :count]
     else:
-        rows = fitted.loading.shape[-1] + 1
-        factors = _sample_normals(math.ceil(rows / _ROWS) * _ROWS, count, request.seed, request.sampler)[1:rows]
+        width = fitted.loading.shape[-1]
+        factors = _sample_normals(_padded(1 + width), count, request.seed, request.sampler)[1 : 1 + width]
         if fitted.degrees is not None:
             scale = _sample_mixing(count, request.seed, request.sampler, fitted.degrees)
-    scenarios = ScenarioSet(fitted.loading, factors, fitted.shift, scale)
     if task.linear:
-        return linear_losses(exposures, scenarios)
+        return linear_losses(exposures, task.expected_profit, factors, scale)
+    scenarios = ScenarioSet(fitted.loading, factors, fitted.shift, scale)
     return full_losses(exposures, scenarios, torch.empty(len(exposures), count, dtype=torch.float64))
 
 

@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -11,59 +12,12 @@ from torch import Tensor
 
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels import covariance as estimators
-from nautilus_metal.kernels.normals import uniforms
-from nautilus_metal.kernels.volatility import (
-    VarianceFilter,
-    conditional_variance,
-    ewma_filter,
-    garch_filter,
-    standardise,
-    variance_innovation,
-)
+from nautilus_metal.kernels.volatility import conditional_variance, ewma_filter, standardise
+from nautilus_metal.risk.filtered import filtered_historical
+from nautilus_metal.risk.request import Request, Scenarios, empirical, refuse_unused
 
 DEGREES_GRID = (2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 30.0, 100.0)
 MEANS = ("zero", "sample")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of a model: periods ahead, scenarios, and the stream they come from."""
-
-    horizon: int
-    scenarios: int
-    seed: int
-    sampler: str
-
-
-@dataclass(frozen=True)
-class Scenarios:
-    """A model fitted to a window, ready to be evaluated on any device.
-
-    Attributes
-    ----------
-    loading : Tensor
-        Shape (assets, assets), or (assets,) for a diagonal matrix; float64 on the host, like all of these.
-    shift : Tensor
-        Mean log return over the horizon, shape (assets,).
-    count : int
-        The number of scenarios.
-    empirical : Tensor or None
-        Factors taken from history, shape (assets, count); None where they are standard normals of the seed.
-    degrees : float or None
-        Degrees of freedom of the Student-t mixing variable; None for a normal.
-    details : mapping
-        What the fit chose, for the report.
-    drawn : bool
-        Whether the seed and the sampler had a part in them.
-    """
-
-    loading: Tensor
-    shift: Tensor
-    count: int
-    empirical: Tensor | None
-    degrees: float | None
-    details: Mapping[str, Any]
-    drawn: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,7 +47,7 @@ def normal(
     request: Request,
     covariance: str = "sample",
     mean: str = "zero",
-    decay: float = 0.94,
+    decay: float | None = None,
     degrees: float | None = None,
 ) -> Scenarios:
     """Multivariate normal log returns, independent over the periods of the horizon.
@@ -108,14 +62,17 @@ def normal(
         The estimator.
     mean : {"zero", "sample"}
         Expected log return.
-    decay : float, default 0.94
-        Of "ewma".
+    decay : float, optional
+        Of "ewma", 0.94 if not given.
     degrees : float, optional
         Of a Student-t with the same covariance; None for the normal law.
     """
+    details: dict[str, Any] = {"covariance": covariance, "mean": mean}
     if covariance == "ewma":
-        sigma = estimators.ewma_covariance(window, decay)
+        details["decay"] = _EWMA_DECAY if decay is None else decay
+        sigma = estimators.ewma_covariance(window, details["decay"])
     elif covariance in _PLAIN_ESTIMATORS:
+        refuse_unused(f"covariance={covariance!r}", decay=decay)
         sigma = _PLAIN_ESTIMATORS[covariance](window)
     else:
         allowed = ", ".join(["ewma", *_PLAIN_ESTIMATORS])
@@ -126,10 +83,11 @@ def normal(
         count=request.scenarios,
         empirical=None,
         degrees=degrees,
-        details={"covariance": covariance, "mean": mean} | ({} if degrees is None else {"degrees": degrees}),
+        details=details | ({} if degrees is None else {"degrees": degrees}),
     )
 
 
+_EWMA_DECAY = 0.94  # RiskMetrics (1996), table 5.8: daily returns
 _PLAIN_ESTIMATORS = {
     "sample": estimators.sample_covariance,
     "ledoit_wolf": estimators.ledoit_wolf_covariance,
@@ -141,7 +99,7 @@ def student_t(
     request: Request,
     covariance: str = "sample",
     mean: str = "zero",
-    decay: float = 0.94,
+    decay: float | None = None,
     degrees: float | None = None,
 ) -> Scenarios:
     """Multivariate Student-t log returns with the estimated covariance (not scale matrix).
@@ -157,70 +115,23 @@ def student_t(
         Degrees of freedom, above 2; fitted by maximum likelihood over `DEGREES_GRID` where not given.
     """
     if degrees is None:
-        degrees = fit_degrees(_standardised(window, covariance, decay))
-    if not degrees > 2:
-        raise InputError(f"`degrees` must be above 2, was {degrees}")
+        degrees = fit_degrees(_standardised(window, covariance, _EWMA_DECAY if decay is None else decay))
+    if not 2 < degrees < math.inf:
+        raise InputError(f"`degrees` must be a number above 2, was {degrees}")
     return normal(window, request, covariance, mean, decay, float(degrees))
 
 
 def historical(window: Tensor, request: Request) -> Scenarios:
-    """The window itself: each past period, or overlapping run of periods, is one scenario of equal weight.
+    r"""The window itself: each past period, or overlapping run of periods, is one scenario of equal weight.
 
     The number of scenarios is that of the window, whatever was asked for: repeating them adds no information.
+    Overlapping runs share returns, which widens the standard errors by :math:`\sqrt{\sum_{|k|<h} (1-|k|/h)^2}`, the
+    sum of the squared autocorrelations of sums over h periods.
     """
-    sums = window.unfold(-1, request.horizon, 1).sum(dim=-1) if request.horizon > 1 else window
-    return _empirical(sums, torch.ones_like(window[:, 0]), {}, drawn=False)
-
-
-def filtered_historical(
-    window: Tensor,
-    request: Request,
-    filter: str = "ewma",  # noqa: A002 - the literature's word
-    decay: float = 0.97,
-    alpha: float = 0.05,
-    beta: float = 0.90,
-    gamma: float = 0.0,
-) -> Scenarios:
-    """Past returns in units of their own volatility, brought to today's volatility asset by asset.
-
-    Vectors of one date stay together, which keeps the dependence between assets without a model of it. Over one
-    period each date is one scenario; over several, dates are drawn with replacement and the volatility follows
-    each path.
-
-    Parameters
-    ----------
-    window : Tensor
-        Shape (assets, periods).
-    request : Request
-        What is asked for; over one period the number of scenarios is that of the window.
-    filter : {"ewma", "garch"}
-        Volatility filter; "garch" with `gamma` above zero is the GJR filter. Both have their coefficients given,
-        the constant set by variance targeting.
-    decay : float, default 0.97
-        Of "ewma".
-    alpha, beta, gamma : float
-        Of "garch".
-
-    References
-    ----------
-    Barone-Adesi, Giannopoulos and Vosper (1999), "VaR without correlations for portfolios of derivative
-    securities", Journal of Futures Markets 19(5).
-    Hull and White (1998), "Incorporating volatility updating into the historical simulation method for VaR",
-    Journal of Risk 1(1).
-    """
-    if filter == "ewma":
-        coefficients, details = ewma_filter(decay), {"filter": filter, "decay": decay}
-    elif filter == "garch":
-        coefficients = garch_filter(alpha, beta, gamma)
-        details = {"filter": filter, "alpha": alpha, "beta": beta, "gamma": gamma}
-    else:
-        raise InputError(f"`filter` must be one of ewma, garch, was {filter!r}")
-    variance = conditional_variance(window, coefficients)
-    residuals = standardise(window, variance[:, :-1])
-    if request.horizon == 1:
-        return _empirical(residuals, variance[:, -1].sqrt(), details, drawn=False)
-    paths = _filtered_paths(residuals, variance[:, -1], (window**2).mean(dim=-1), coefficients, request)
-    return _empirical(paths, torch.ones_like(variance[:, -1]), details, drawn=True)
+    horizon = request.horizon
+    sums = window.unfold(-1, horizon, 1).sum(dim=-1) if horizon > 1 else window
+    overlap = math.sqrt((2 * horizon**2 + 1) / (3 * horizon))
+    return empirical(sums, torch.ones_like(window[:, 0]), {}, drawn=False, error_scale=overlap)
 
 
 MODELS: dict[str, Model] = {
@@ -231,9 +142,12 @@ MODELS: dict[str, Model] = {
 }
 
 
+_NUMBERS = ("decay", "degrees", "alpha", "beta", "gamma")
+
+
 def model_named(name: str) -> Model:
     """Return the table's row `name`."""
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise InputError(f"`model` must be one of {', '.join(MODELS)}, was {name!r}")
     return MODELS[name]
 
@@ -264,6 +178,9 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
         if option not in allowed:
             known = ", ".join(allowed) or "none"
             raise InputError(f"`{option}` is no option of the model {name}, which takes {known}")
+    for option, value in options.items():
+        if option in _NUMBERS and value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise InputError(f"`{option}` must be a number, was {value!r}")
 
 
 def fit_degrees(standardised: Tensor) -> float:
@@ -272,9 +189,10 @@ def fit_degrees(standardised: Tensor) -> float:
     Parameters
     ----------
     standardised : Tensor
-        Returns of unit variance; all elements are pooled.
+        Returns of unit variance, shape (assets, periods); all elements are pooled but those of an asset that never
+        moves.
     """
-    squares = (standardised.to(torch.float32) ** 2).flatten()
+    squares = (standardised[standardised.any(dim=-1)].to(torch.float32) ** 2).flatten()
     likelihoods = []
     for degrees in DEGREES_GRID:
         constant = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - 0.5 * math.log(math.pi * (degrees - 2))
@@ -293,22 +211,3 @@ def _expected(window: Tensor, mean: str) -> Tensor:
     if mean not in MEANS:
         raise InputError(f"`mean` must be one of {', '.join(MEANS)}, was {mean!r}")
     return window.mean(dim=-1) if mean == "sample" else torch.zeros_like(window[:, 0])
-
-
-def _empirical(factors: Tensor, loading: Tensor, details: Mapping[str, Any], drawn: bool) -> Scenarios:
-    return Scenarios(loading, torch.zeros_like(loading), factors.shape[1], factors, None, details, drawn)
-
-
-def _filtered_paths(
-    residuals: Tensor, variance: Tensor, long_run: Tensor, coefficients: VarianceFilter, request: Request
-) -> Tensor:
-    """Sum simulated log returns over the horizon, shape (assets, scenarios)."""
-    draws = uniforms(request.horizon, request.scenarios, request.seed, request.sampler)
-    dates = (draws * residuals.shape[1]).long().clamp(max=residuals.shape[1] - 1)
-    level = variance[:, None].expand(-1, request.scenarios)
-    total = torch.zeros_like(level)
-    for period in range(request.horizon):
-        step = level.sqrt() * residuals[:, dates[period]]
-        total = total + step
-        level = coefficients.beta * level + variance_innovation(step, long_run[:, None], coefficients)
-    return total
