@@ -1,4 +1,4 @@
-"""The strongest CPU peers: plain loops over each series, compiled by numba and run on all cores."""
+"""The strongest CPU peers: a plain loop over each series, compiled by numba, several series on all cores."""
 
 from collections.abc import Callable
 from functools import cache
@@ -7,18 +7,24 @@ from typing import Any
 
 import numpy as np
 
+Loop = Callable[[np.ndarray, np.ndarray], None]
+
 
 def run(name: str, problem: Any) -> tuple[np.ndarray, ...]:
     """Compute an indicator of every row of `problem.prices` with TA-Lib's conventions; needs numba."""
     _, outputs = _LOOPS[name]
     out = np.empty((outputs, *problem.prices.shape))
-    _compiled(name)(problem.prices, out)
+    one, rows = _compiled(name)
+    if len(problem.prices) == 1:
+        one(problem.prices[0], out[:, 0])  # waking other threads costs more than the loop
+    else:
+        rows(problem.prices, out)
     return tuple(out)
 
 
 @cache
-def _compiled(name: str) -> Callable[[np.ndarray, np.ndarray], None]:
-    """Compile a loop over rows; the first call takes seconds, before anything is timed."""
+def _compiled(name: str) -> tuple[Loop, Loop]:
+    """Compile the loop over one row and that over rows; the first call takes seconds, before anything is timed."""
     import numba
 
     one = numba.njit(_LOOPS[name][0])
@@ -27,7 +33,7 @@ def _compiled(name: str) -> Callable[[np.ndarray, np.ndarray], None]:
         for i in numba.prange(prices.shape[0]):
             one(prices[i], out[:, i])
 
-    return numba.njit(parallel=True)(rows)
+    return one, numba.njit(parallel=True)(rows)
 
 
 def _rsi(x: np.ndarray, out: np.ndarray) -> None:
@@ -76,7 +82,7 @@ def _bollinger(x: np.ndarray, out: np.ndarray) -> None:
 
 
 # Name -> the loop over one row, and how many outputs it writes.
-_LOOPS: dict[str, tuple[Callable[[np.ndarray, np.ndarray], None], int]] = {
+_LOOPS: dict[str, tuple[Loop, int]] = {
     "rsi": (_rsi, 1),
     "macd": (_macd, 3),
     "bollinger": (_bollinger, 3),
