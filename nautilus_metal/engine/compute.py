@@ -35,7 +35,7 @@ _NUMPY: dict[torch.dtype, type] = {
 
 
 class ComputeEngine:
-    """A device to compute on, with a pool of its memory.
+    """A device to compute on, with a memory pool of its own.
 
     Every method may be called from any thread. The engine is a context manager: leaving it closes it.
 
@@ -73,7 +73,8 @@ class ComputeEngine:
 
     See Also
     --------
-    shared_engine : the engine that the whole process shares.
+    shared_engine : the engine and pool that the whole process shares, which is what most code wants: the budgets
+        of separate engines on one device know nothing of each other.
     """
 
     def __init__(
@@ -92,9 +93,9 @@ class ComputeEngine:
         self._index = self.device.index or 0
         self._lock = threading.Lock()
         self._closed = False
-        self._pool = self._make_pool(budget_bytes(self.device, memory_fraction), memory_fraction is not None)
+        self._pool = self._make_pool(budget_bytes(self.device, memory_fraction))
 
-    def _make_pool(self, budget: int, explicit: bool) -> MemoryPool:
+    def _make_pool(self, budget: int) -> MemoryPool:
         return MemoryPool(self.device, budget)
 
     def __repr__(self) -> str:

@@ -16,7 +16,7 @@ _pools: dict[torch.device, MemoryPool] = {}
 class SharedEngine(ComputeEngine):
     """An engine of `shared_engine`: it outlives its users, so `close` does nothing."""
 
-    def _make_pool(self, budget: int, explicit: bool) -> MemoryPool:
+    def _make_pool(self, budget: int) -> MemoryPool:
         if self.device not in _pools:
             _pools[self.device] = MemoryPool(self.device, budget)
         return _pools[self.device]

@@ -19,6 +19,7 @@ def cuda():
 
 
 def test_reserved_bytes_are_what_torch_counts(cuda):
+    torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated(cuda.device)
     for nbytes in (1, 513, 5000, 10**6, 3 * 10**7):
         with cuda.pool.borrow(nbytes, torch.uint8, key=nbytes), cuda.pool.borrow(nbytes // 4):
