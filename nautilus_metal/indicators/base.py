@@ -1,5 +1,6 @@
 """What the indicators share: unpacking market data, counting bad prices, batch and warm-up."""
 
+from collections.abc import Callable
 from math import isfinite
 from typing import Any, Protocol
 
@@ -19,8 +20,6 @@ class State(Protocol):
 
     def update_raw(self, price: float, /) -> None: ...
 
-    def reset(self) -> None: ...
-
 
 class MetalIndicator(Indicator):
     """An indicator over one price per bar, quote tick or trade tick.
@@ -31,8 +30,8 @@ class MetalIndicator(Indicator):
     ----------
     params : list
         What is shown of the indicator in its `repr`.
-    state : State
-        Takes the prices.
+    make_state : callable
+        Makes what takes the prices. A reset makes it anew: not every host average resets all of itself.
     price_type : PriceType or str, optional
         Price of a quote: BID, ASK or MID, as the host's `QuoteTick.extract_price` has it.
 
@@ -42,11 +41,12 @@ class MetalIndicator(Indicator):
         NaN and infinite prices that were skipped since the last reset.
     """
 
-    def __init__(self, params: list[Any], state: State, price_type: Any = None) -> None:
+    def __init__(self, params: list[Any], make_state: Callable[[], State], price_type: Any = None) -> None:
         super().__init__(params)
         self.price_type = _checked_price_type(price_type)
         self.rejected = 0
-        self._state = state
+        self._make_state = make_state
+        self._state = make_state()
         self._warming = True
 
     def handle_bar(self, bar: Bar) -> None:
@@ -107,7 +107,7 @@ class MetalIndicator(Indicator):
             log_warning(self.name, f"{self!r} skips prices that are not finite (was {price}), counted in `rejected`")
 
     def _reset(self) -> None:
-        self._state.reset()
+        self._state = self._make_state()
         self.rejected = 0
         self._warming = True
 

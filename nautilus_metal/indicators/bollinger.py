@@ -28,11 +28,6 @@ class BuiltInBands(WindowState):
         self._average = None if average.name in _WINDOW_MEANS else moving_average(period, average)
         super().__init__(period)
 
-    def reset(self) -> None:
-        super().reset()
-        if self._average is not None:
-            self._average.reset()
-
     def update_raw(self, price: float) -> None:
         super().update_raw(price)
         if self._average is not None:
@@ -129,7 +124,7 @@ class MetalBollingerBands(MetalIndicator):
         self._typical = self._convention.typical
         self._read: tuple[float, float, float] | None = None
         params = [self.period, self.k, convention] + ([] if self._average is None else [self._average.name])
-        super().__init__(params, self._convention.state(self.period, self._average), price_type)
+        super().__init__(params, lambda: self._convention.state(self.period, self._average), price_type)
 
     def handle_bar(self, bar: Bar) -> None:
         """Update with the close of `bar`, or with its typical price."""

@@ -91,7 +91,7 @@ def evaluate(kernel: Kernel, history: Array, settings: Any, engine: ComputeEngin
         float64 of shape (outputs, ..., *history.shape).
     """
     engine = engine or shared_engine()
-    rows = (history - _level(history, engine)).reshape(-1, history.shape[-1])
+    rows = np.atleast_2d(history - _level(history, engine))
     room = max(1, (CPU_ELEMENTS if engine.device.type == "cpu" else GPU_ELEMENTS) // max(1, rows.shape[-1]))
     several = isinstance(settings, list | range)
     some = min(room, len(settings)) if several else 1
@@ -119,7 +119,7 @@ def _level(history: Array, engine: ComputeEngine) -> Array | float:
 
 def stepped(make: Callable[[], Any], read: Callable[[Any], tuple[float, ...]], history: Array) -> Array:
     """Step a fresh state through every series on the host, for what no kernel computes; shape (outputs, ...)."""
-    rows = history.reshape(-1, history.shape[-1])
+    rows = np.atleast_2d(history)
     values = [_step_through(make(), read, row) for row in rows.tolist()]
     outputs = len(read(make()))
     return np.array(values).reshape(*rows.shape, outputs).transpose(2, 0, 1).reshape(outputs, *history.shape)

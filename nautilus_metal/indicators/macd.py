@@ -27,11 +27,6 @@ class BuiltInMacd:
         self._started = False
         self.signal = 0.0
 
-    def reset(self) -> None:
-        self._line.reset()
-        self._started = False
-        self.signal = 0.0
-
     def update_raw(self, price: float) -> None:
         self._line.update_raw(price)
         if self._started:
@@ -122,7 +117,7 @@ class MetalMACD(MetalIndicator):
         self._average = average_of(convention, ma_type, "EXPONENTIAL", self.fast_period)
         self.convention = convention
         params = [*self._periods, convention] + ([] if self._average is None else [self._average.name])
-        super().__init__(params, self._convention.state(self._periods, self._average), price_type)
+        super().__init__(params, lambda: self._convention.state(self._periods, self._average), price_type)
 
     @property
     def value(self) -> float:

@@ -86,7 +86,7 @@ class MetalRSI(MetalIndicator):
         self.convention = convention
         self.overbought, self.oversold = _checked_thresholds(overbought, oversold)
         params = [self.period, convention] + ([] if self._average is None else [self._average.name])
-        super().__init__(params, self._convention.state(self.period, self._average), price_type)
+        super().__init__(params, lambda: self._convention.state(self.period, self._average), price_type)
 
     @property
     def value(self) -> float:
