@@ -95,7 +95,7 @@ def check_levels(count: int | None, levels: tuple[float, ...]) -> None:
         if not 0.5 < level < 1:
             raise InputError(f"`levels` must lie between 0.5 and 1 (confidence levels), was {level}")
         if count is not None and count * (1 - level) < 1 - 1e-9:
-            needed = math.ceil(1 / (1 - level) - 1e-9)
+            needed = math.ceil((1 - 1e-9) / (1 - level))
             raise InputError(f"`levels`: {level} needs at least {needed} scenarios, there are {count}")
     if len(set(levels)) < len(levels):
         raise InputError(f"`levels` must differ from each other, were {levels}")

@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
 from typing import Any
 
@@ -36,7 +37,7 @@ class Model:
     build: Callable[..., Scenarios]
     linear: bool
 
-    @property
+    @cached_property
     def options(self) -> tuple[str, ...]:
         """Names of the options that the model takes."""
         return tuple(inspect.signature(self.build).parameters)[2:]
