@@ -29,6 +29,7 @@ class SeriesView(Indicator):
     def __init__(self, universe: "IndicatorUniverse", instrument_id: str, name: str, row: int, state: Any) -> None:
         super().__init__([instrument_id, name])
         self.instrument_id = instrument_id
+        self.shows = name
         self._universe = universe
         self.row = row
         self._index = np.array([row])

@@ -133,6 +133,6 @@ class BollingerSeries(WindowSeries):
 
     def values(self, rows: NDArray[np.int64]) -> BollingerValues:
         """Return the bands of the series in `rows`; NaN where they are not initialized."""
-        mean, variance, deviation = self.moments(rows)
-        mean = np.where(self.count[rows] >= self.needed, mean, nan)
+        ready = self.count[rows] >= self.needed
+        mean, variance, deviation = (np.where(ready, moment, nan) for moment in self.moments(rows))
         return bollinger_bands(mean, np.sqrt(variance), deviation, self.k)

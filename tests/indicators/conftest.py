@@ -8,8 +8,7 @@ from nautilus_trader.model.enums import AggressorSide
 from nautilus_trader.model.identifiers import InstrumentId, TradeId
 from nautilus_trader.model.objects import Price, Quantity
 
-PRECISION = 4
-SECOND = 1_000_000_000
+PRECISION = 2
 
 
 def _price(value: float) -> Price:

@@ -158,7 +158,7 @@ def test_bars_quotes_and_trades(make_bar, make_quote, make_trade):
         for kind in kinds[:1] if isinstance(theirs, RelativeStrengthIndex) else kinds:
             ours.reset()
             theirs.reset()
-            for ts, price in enumerate(walks()["walk"][:60].round(4).tolist()):
+            for ts, price in enumerate(walks()["walk"][:60].round(2).tolist()):
                 data = {
                     "handle_bar": lambda p=price, t=ts: make_bar(p, t, p + 1.0, p - 0.5),
                     "handle_quote_tick": lambda p=price, t=ts: make_quote(p - 0.3, p + 0.4, t),

@@ -179,7 +179,7 @@ def test_outputs_are_named():
 
 @CLASSES
 def test_market_data(cls, make_bar, make_quote, make_trade):
-    closes = [round(price, 4) for price in walk(bars=60).tolist()]
+    closes = [round(price, 2) for price in walk(bars=60).tolist()]
     plain, bars, quotes, trades = cls(), cls(), cls(), cls()
     for ts, close in enumerate(closes):
         plain.update_raw(close)
@@ -199,8 +199,8 @@ def test_market_data(cls, make_bar, make_quote, make_trade):
 @pytest.mark.parametrize(("price_type", "side"), [("BID", 0), ("ask", 1)])
 def test_quotes_at_another_price(cls, price_type, side, make_quote):
     quoted, plain = cls(price_type=price_type), cls()
-    for price in walk(bars=60).round(4).tolist():
-        sides = (round(price - 0.25, 4), round(price + 0.25, 4))
+    for price in walk(bars=60).round(2).tolist():
+        sides = (round(price - 0.25, 2), round(price + 0.25, 2))
         quoted.handle_quote_tick(make_quote(*sides))
         plain.update_raw(sides[side])
     assert read(quoted) == read(plain)
