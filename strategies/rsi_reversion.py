@@ -43,9 +43,11 @@ class RSIReversion(SignalStrategy):
         return MetalRSI(config.period, overbought=config.overbought, oversold=config.oversold)
 
     def direction(self, indicator: MetalRSI, held: int) -> int:
-        """Return where to be for the RSI's value."""
+        """Return where to be for the RSI's value; exactly 0 is what a price that never rose or moved has."""
         oversold, middle, overbought = self._bounds
         value = indicator.value
+        if value == 0.0:
+            return held
         if value < oversold:
             return 1
         if value > overbought:

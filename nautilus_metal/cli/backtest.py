@@ -1,7 +1,7 @@
 """`nautilus-metal backtest NAME`: find a script of the backtests folder and run it."""
 
 import argparse
-import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,22 +31,32 @@ def backtests() -> dict[str, Path]:
 
 
 def load(name: str) -> Run:
-    """Import a backtest's module and return its `run` function.
+    """Load a backtest's script, as `python backtests/NAME.py` would, and return its `run` function.
+
+    It is loaded from its file and not as a module of a package `backtests`, as several folders may have one.
 
     Raises
     ------
     InputError
-        There is no backtest of that name.
+        There is no backtest of that name, or it has no function `run`.
     """
     found = backtests()
     if name not in found:
         known = ", ".join(sorted(found)) or "none"
         places = " and ".join(str(root / FOLDER) for root in roots())
         raise InputError(f"backtest {name!r} is not there: looked in {places}, found {known}")
-    root = str(found[name])
-    if root not in sys.path:
-        sys.path.insert(0, root)
-    run: Run = importlib.import_module(f"{FOLDER}.{name}").run
+    script = found[name] / FOLDER / f"{name}.py"
+    if str(found[name]) not in sys.path:
+        sys.path.insert(0, str(found[name]))
+    spec = importlib.util.spec_from_file_location(f"backtest_{name}", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    run: Run | None = getattr(module, "run", None)
+    if run is None:
+        raise InputError(f"{script} must have a function `run(options)`")
     return run
 
 
