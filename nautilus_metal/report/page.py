@@ -22,7 +22,7 @@ from nautilus_metal.report.charts import (
 )
 from nautilus_metal.report.run import RunReport, date_text, summary
 from nautilus_metal.report.svg import minus
-from nautilus_metal.report.terminal import HEADINGS, verdict_rows
+from nautilus_metal.report.terminal import HEADINGS, hit_rate, verdict_rows
 from nautilus_metal.report.verdict import PASS_P_VALUE, ModelResult, percent
 from nautilus_metal.risk.validation import VarScore
 
@@ -107,7 +107,7 @@ def _tiles(run: RunReport, facts: Mapping[str, Any]) -> str:
     tiles.append((minus(f"{profit:+,.0f}"), f"profit of the strategies, {currency}"))
     tiles.append((f"{ticks['median'] or 0:.2f} ms", f"median risk tick; 99th percentile {ticks['p99'] or 0:.2f} ms"))
     tiles.append((f"{run.wall_seconds:.1f} s", f"for {run.days:,} days and {facts['reports']:,} risk ticks"))
-    tiles.append((f"{facts['pool_hit_rate'] or 0:.1%}", "of the pool's borrows answered from cache"))
+    tiles.append((hit_rate(run), "of the pool's borrows answered from cache"))
     return "".join(f'<div class="tile"><b>{escape(b)}</b><span>{escape(text)}</span></div>' for b, text in tiles)
 
 

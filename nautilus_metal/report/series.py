@@ -38,7 +38,7 @@ class RiskSeries:
     component_var : ndarray, shape (T, N, L)
         Each instrument's part of the VaR; 0 where nothing was held.
     milliseconds, pool_hit_rate, drift : ndarray, shape (T,)
-        As in the reports; the drift is NaN where nothing was computed.
+        As in the reports; NaN where there was nothing to measure.
     missing : ndarray of int64, shape (T,)
         How many positions the report lists as uncovered.
     uncovered : dict
@@ -200,7 +200,7 @@ class _Head:
     scenarios: int
     horizon: int
     milliseconds: float
-    pool_hit_rate: float
+    pool_hit_rate: float | None
     drift: float | None
 
 
@@ -251,8 +251,12 @@ def _stack(rows: list[_Row], uncovered: dict[str, tuple[int, str]]) -> RiskSerie
         value=lines[2],
         component_var=components,
         milliseconds=np.array([row.head.milliseconds for row in rows]),
-        pool_hit_rate=np.array([row.head.pool_hit_rate for row in rows]),
-        drift=np.array([np.nan if row.head.drift is None else row.head.drift for row in rows]),
+        pool_hit_rate=np.array([_or_nan(row.head.pool_hit_rate) for row in rows]),
+        drift=np.array([_or_nan(row.head.drift) for row in rows]),
         missing=np.array([row.missing for row in rows], dtype=np.int64),
         uncovered=uncovered,
     )
+
+
+def _or_nan(value: float | None) -> float:
+    return np.nan if value is None else value

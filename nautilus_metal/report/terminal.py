@@ -57,12 +57,18 @@ def closing_text(run: RunReport, folder: Path) -> str:
     parts.append(
         f"{facts['reports']:,} risk ticks on {facts['device']}: median {ticks['median'] or 0:.2f} ms, "
         f"99th percentile {ticks['p99'] or 0:.2f}; {facts['market_days']:,} days in {facts['wall_seconds']:.1f} s; "
-        f"pool hit rate {facts['pool_hit_rate'] or 0:.1%}"
+        f"pool hit rate {hit_rate(run)}"
     )
     parts.append("; ".join(f"{name.replace('_', ' ')} {_cell(value)}" for name, value in run.portfolio.items()))
     parts.append("\n".join(str(folder / name) for name in ("report.html", "report.png", "summary.json",
                                                          "risk_reports.parquet")))  # fmt: skip
     return "\n\n".join(part for part in parts if part)
+
+
+def hit_rate(run: RunReport) -> str:
+    """Write the memory pool's hit rate; a run that never looked for cached contents has none."""
+    rate = summary(run)["pool_hit_rate"]
+    return "n/a" if rate is None else f"{rate:.1%}"
 
 
 def _verdicts(heading: str, run: RunReport, holdout: bool) -> str:

@@ -71,12 +71,17 @@ def test_a_second_report_of_one_time_stamp_replaces_the_first():
 
 
 def test_sources_are_kept_apart_and_facts_are_of_a_report_that_computed():
-    reports = [make_report(0, {"AAA.SIM": (1.0, 2.0)}, source="A"), make_report(0, {}, source="B"),
-               make_report(1, {}, source="A", sampler="none", scenarios=0, drift=None)]  # fmt: skip
+    nothing = {"sampler": "none", "scenarios": 0, "drift": None, "pool_hit_rate": None}
+    reports = [
+        make_report(0, {"AAA.SIM": (1.0, 2.0)}, source="A"),
+        make_report(0, {}, source="B"),
+        make_report(1, {}, source="A", **nothing),
+    ]
     first, second = collect(reports)
     assert (first.source, second.source) == ("A", "B")
     assert (first.sampler, first.scenarios) == ("pseudo", 1_000)
     assert np.isnan(first.drift[1])
+    assert np.isnan(first.pool_hit_rate[1])
 
 
 @pytest.mark.parametrize(
