@@ -51,7 +51,10 @@ class MetalIndicator(Indicator):
 
     def handle_bar(self, bar: Bar) -> None:
         """Update with the close of `bar`."""
-        self._take(bar.close.as_double())
+        # What `_take` does, written out: one call less on the path that a backtest takes most.
+        self._state.update_raw(bar.close.as_double())
+        if self._warming:
+            self._note_progress()
 
     def handle_quote_tick(self, tick: QuoteTick) -> None:
         """Update with the mid of `tick`, or with its price of the `price_type` that was asked for."""

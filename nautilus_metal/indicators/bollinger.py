@@ -129,16 +129,19 @@ class MetalBollingerBands(MetalIndicator):
     def handle_bar(self, bar: Bar) -> None:
         """Update with the close of `bar`, or with its typical price."""
         if self._typical:
-            high, low, close = bar.high.as_double(), bar.low.as_double(), bar.close.as_double()
-            self._take((high + low + close) / 3.0)
+            price = _typical(bar.high.as_double(), bar.low.as_double(), bar.close.as_double())
         else:
-            self._take(bar.close.as_double())
+            price = bar.close.as_double()
+        self._read = None
+        self._state.update_raw(price)
+        if self._warming:
+            self._note_progress()
 
     def handle_quote_tick(self, tick: QuoteTick) -> None:
         """Update with the mid of `tick`, or with its price of the `price_type` that was asked for."""
         if self._typical and self.price_type is None:
             bid, ask = tick.bid_price.as_double(), tick.ask_price.as_double()
-            self._take((ask + bid + (ask + bid) / 2.0) / 3.0)
+            self._take(_typical(ask, bid, (ask + bid) / 2.0))
         else:
             super().handle_quote_tick(tick)
 

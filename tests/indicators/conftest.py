@@ -1,6 +1,6 @@
 """Market data of one instrument, made from plain prices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from nautilus_trader.model.data import Bar, BarType, QuoteTick, TradeTick
@@ -8,7 +8,16 @@ from nautilus_trader.model.enums import AggressorSide
 from nautilus_trader.model.identifiers import InstrumentId, TradeId
 from nautilus_trader.model.objects import Price, Quantity
 
+from nautilus_metal.engine import ComputeEngine
+
 PRECISION = 2
+
+
+@pytest.fixture(scope="module")
+def cpu() -> Iterator[ComputeEngine]:
+    """An engine with float64, whatever device this machine would pick."""
+    with ComputeEngine("cpu") as made:
+        yield made
 
 
 def _price(value: float) -> Price:

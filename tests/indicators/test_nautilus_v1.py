@@ -102,10 +102,10 @@ def test_the_signal_is_an_ema_of_the_line_from_its_first_value():
 
 @by_average
 @pytest.mark.parametrize("cls", [MetalRSI, MetalMACD, MetalBollingerBands])
-def test_batch_equals_step(average, cls):
+def test_batch_equals_step(average, cls, cpu):
     x = np.stack([walks()["walk"], 3.0 * walks()["spread around zero"]])
     indicator = cls(convention=V1, ma_type=average)
-    outputs = indicator.compute(x)
+    outputs = indicator.compute(x, cpu)
     outputs = {"value": outputs} if isinstance(outputs, np.ndarray) else outputs._asdict()
     for row in range(2):
         indicator.reset()
@@ -119,7 +119,7 @@ def test_batch_equals_step(average, cls):
                 assert values[row, bar] == pytest.approx(expected, rel=1e-7, abs=1e-9, nan_ok=True), (name, bar)
 
 
-def test_bollinger_takes_bars_of_three_prices():
+def test_bollinger_takes_bars_of_three_prices(cpu):
     x = walks()["walk"]
     high, low = x + 0.5, x - 0.25
     bands, fed = MetalBollingerBands(convention=V1), MetalBollingerBands(convention=V1)
@@ -127,7 +127,7 @@ def test_bollinger_takes_bars_of_three_prices():
         fed.update_raw(*row)
     bands.warm_up((high, low, x))
     assert (bands.upper, bands.middle, bands.lower) == (fed.upper, fed.middle, fed.lower)
-    assert bands.compute((high, low, x)).upper[-1] == pytest.approx(fed.upper, rel=1e-12)
+    assert bands.compute((high, low, x), cpu).upper[-1] == pytest.approx(fed.upper, rel=1e-12)
     standard = MetalBollingerBands()
     np.testing.assert_array_equal(standard.compute((high, low, x)).upper, standard.compute(x).upper)
     with pytest.raises(InputError, match="must be of one shape"):

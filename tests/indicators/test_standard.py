@@ -53,11 +53,11 @@ REFERENCES = [
 
 @pytest.mark.parametrize(("indicator", "reference", "first"), REFERENCES, ids=repr)
 @pytest.mark.parametrize(("level", "move"), [(100.0, 1.0), (0.0, 1.0), (1e5, 1e-2)])
-def test_equals_talib(indicator, reference, first, level, move):
+def test_equals_talib(indicator, reference, first, level, move, cpu):
     x = walk(level, move)
     expected = np.stack(reference(x))
     atol = 1e-12 * max(level, 1.0)  # TA-Lib's own rounding, at the price level, of a MACD near zero
-    for got in (streamed(indicator, x.tolist()), computed(indicator, x)):
+    for got in (streamed(indicator, x.tolist()), computed(indicator, x, cpu)):
         np.testing.assert_allclose(got[: len(expected)], expected, rtol=1e-9, atol=atol)
     indicator.reset()
     for bar, price in enumerate(x[: first + 1].tolist()):

@@ -201,12 +201,12 @@ def test_sweeps_are_as_one_by_one(prices, engine):
 
 
 @pytest.mark.slow
-def test_a_long_sweep_is_split_without_a_seam():
+def test_a_long_sweep_is_split_without_a_seam(cpu):
     x = walks(2, 3000)
-    swept = IndicatorUniverse(ids(), NAMES).sweep("rsi", periods=range(2, 201), prices=x)
+    swept = IndicatorUniverse(ids(), NAMES, engine=cpu).sweep("rsi", periods=range(2, 201), prices=x)
     assert swept.shape == (199, 2, 3000)
     for period in (2, 22, 23, 24, 100, 200):
-        np.testing.assert_allclose(swept[period - 2], MetalRSI(period).compute(x), rtol=1e-9)
+        np.testing.assert_allclose(swept[period - 2], MetalRSI(period).compute(x, cpu), rtol=1e-9)
 
 
 @pytest.mark.parametrize(
