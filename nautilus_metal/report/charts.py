@@ -83,7 +83,7 @@ def rolling_chart(results: Sequence[ModelResult], level: float, height: int = 25
     top = max(BASEL_RED + 2.0, max(float(np.nanmax(count)) for count in counts) + 1)
     ts = long_enough[0].pnl.ts
     frame = Frame(LEFT, 24, WIDTH - 168, height - 26, _span(ts), (0.0, top))
-    parts = [*_zones(frame, level), axes(frame, ts, "exceptions", rows=5)]
+    parts = [*_zones(frame, level), axes(frame, ts, "exceptions", rows=5, whole=True)]
     for i, (result, count) in enumerate(zip(long_enough, counts, strict=True)):
         colour = f"stroke:{PALETTE[i % len(PALETTE)]}"
         drawn = line(frame.x(result.pnl.ts), frame.y(count), "count")

@@ -123,6 +123,7 @@ def _rolling(axis: Any, run: RunReport, level: float) -> None:
             axis.text(0.997, high - 0.3, zone, transform=axis.get_yaxis_transform(), ha="right", va="top",
                       fontsize=8.5, color=SOFT)  # fmt: skip
     axis.set_ylim(0, highest)
+    axis.yaxis.get_major_locator().set_params(integer=True)
     axis.margins(x=0.005)
     if axis.lines:
         axis.legend(loc="upper left", fontsize=8.5, frameon=False, ncols=4)
@@ -146,6 +147,8 @@ def _verdicts(axis: Any, run: RunReport) -> None:
     drawn.scale(1, 1.15)
     for cell in drawn.get_celld().values():
         cell.set_edgecolor("#d9dee4")
+    for column in range(len(HEADINGS)):
+        drawn[0, column].set_text_props(color=SOFT, fontweight="bold")
     last = run.chosen.pnl.ts
     if run.chosen.holdout and len(last):
         axis.set_title(f"Verdicts, {run.holdout_from} to {date_text(last[-1])} (settings fixed before)", loc="left",

@@ -62,8 +62,8 @@ def number(value: float) -> str:
     return minus(f"{value:.4g}")
 
 
-def nice_ticks(low: float, high: float, count: int = 6) -> list[float]:
-    """Return about `count` round numbers between two bounds.
+def nice_ticks(low: float, high: float, count: int = 6, whole: bool = False) -> list[float]:
+    """Return about `count` round numbers between two bounds, integers only where `whole`.
 
     >>> nice_ticks(-1.2, 4.9, 5)
     [-1.0, 0.0, 1.0, 2.0, 3.0, 4.0]
@@ -73,6 +73,8 @@ def nice_ticks(low: float, high: float, count: int = 6) -> list[float]:
         return [low]
     magnitude = 10.0 ** math.floor(math.log10(span / count))
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude * count >= span * 0.8)
+    if whole:
+        step = float(math.ceil(step))
     first = math.ceil(low / step)
     return [round(i * step, 12) for i in range(first, math.floor(high / step) + 1)]
 
@@ -125,10 +127,10 @@ def label(x: float, y: float, text: str, css: str = "tick", anchor: str = "start
     return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def axes(frame: Frame, ts: LongArray, unit: str, rows: int = 6, columns: int = 10) -> str:
-    """Draw grid lines and tick labels: amounts at the left, dates below."""
+def axes(frame: Frame, ts: LongArray, unit: str, rows: int = 6, columns: int = 10, whole: bool = False) -> str:
+    """Draw grid lines and tick labels: amounts at the left (integers only where `whole`), dates below."""
     parts = []
-    for value in nice_ticks(*frame.y_range, count=rows):
+    for value in nice_ticks(*frame.y_range, count=rows, whole=whole):
         y = float(frame.y(value))
         css = "zero" if value == 0 else "grid"
         parts.append(f'<path class="{css}" d="M{frame.left},{y:.1f}H{frame.right}"/>')

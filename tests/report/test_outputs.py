@@ -196,6 +196,13 @@ def test_ticks_are_round_inside_and_neither_few_nor_many(low, high):
     assert max(ticks) <= high
 
 
+def test_counts_get_whole_ticks():
+    for high in (1.0, 3.0, 12.0, 13.0, 47.0):
+        ticks = nice_ticks(0.0, high, 5, whole=True)
+        assert all(tick == int(tick) for tick in ticks)
+        assert len(ticks) >= 2
+
+
 @pytest.mark.parametrize("days", [40, 400, 4_000, 12_000])
 def test_time_ticks_lie_inside(days):
     high = days * 86_400 * 10**9
