@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ def prepare(options: BacktestOptions) -> Path:
     # chunks the ten-thousandth append takes 50 times as long as the first.
     pd.set_option("mode.string_storage", "python")
     options.check_models(MODELS)
+    if find_spec("matplotlib") is None:
+        raise InputError("report.png needs matplotlib: pip install 'nautilus_metal[examples]'")
     shared_engine(options.device)
     try:
         options.out.mkdir(parents=True, exist_ok=True)

@@ -47,10 +47,12 @@ from backtests._common import (  # noqa: E402
 from backtests._data import VENUE, Market, us_indices  # noqa: E402
 from nautilus_metal.cli.backtest import script_main  # noqa: E402
 from nautilus_metal.cli.options import BacktestOptions  # noqa: E402
+from nautilus_metal.errors import InputError  # noqa: E402
 from nautilus_metal.messages import RiskBreach, RiskReport  # noqa: E402
 from nautilus_metal.report.series import collect  # noqa: E402
 from nautilus_metal.report.store import ReportWriter  # noqa: E402
 
+MARK = ".written_by_node_config"
 NOTIONAL = 100_000.0
 VAR_BUDGET, VAR_LIMIT, BUDGET_LEVEL = 20_000.0, 25_000.0, 0.99
 
@@ -67,9 +69,13 @@ NOTES = (
 
 
 def write_catalog(folder: Path, market: Market) -> None:
-    """Write instruments and bars, whole history, into a new catalog; an older one in that folder goes."""
+    """Write instruments and bars, whole history, into a new catalog; an older one of this backtest goes."""
+    mark = folder / MARK
+    if folder.exists() and not mark.exists():
+        raise InputError(f"`out` must not hold a catalog of somebody else's, {folder} is one")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    mark.touch()
     catalog = ParquetDataCatalog(folder)
     catalog.write_data(list(market.instruments))
     for column in range(len(market.instruments)):

@@ -57,6 +57,8 @@ NOTES = (
     "Orders fill at the close of the bar that they answer to, in any size, without fees, spread or financing.",
     "A report's VaR is of the positions at the close before the risk-scaled strategy has answered to that report. "
     "Clean P&L is of the same positions: each day's VaR is compared with what they made on the next day.",
+    f"The risk-scaled strategy keeps the 99% VaR of the main model near {VAR_BUDGET:,.0f} USD: the bands are level "
+    "because the positions are not.",
     "Days on which nothing was held, or nothing had enough history, are left out of the tests and counted.",
 )
 

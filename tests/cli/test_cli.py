@@ -143,6 +143,21 @@ def test_a_missing_extra_is_said_in_one_line(capsys, monkeypatch, package, tmp_p
     assert f"prices come with {package}: pip install 'nautilus_metal[examples]'" in line
 
 
+def test_a_missing_matplotlib_is_said_before_the_run(capsys, monkeypatch, tmp_path):
+    import backtests._common as common
+
+    monkeypatch.setattr(common, "find_spec", lambda name: None)
+    line = usage(capsys, ["backtest", "portfolio_risk", "--out", str(tmp_path)])
+    assert "report.png needs matplotlib" in line
+
+
+def test_a_catalog_of_somebody_else_is_left_alone(capsys, tmp_path):
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "catalog" / "precious").touch()
+    assert "somebody else" in usage(capsys, ["backtest", "node_config", "--out", str(tmp_path)])
+    assert (tmp_path / "catalog" / "precious").exists()
+
+
 def test_the_installed_command_answers_from_anywhere(tmp_path):
     for arguments in (["--version"], ["backtest", "--help"], ["backtest"]):
         done = subprocess.run(
