@@ -1,4 +1,8 @@
-"""Whole histories on the engine: host arrays in, host arrays of the same length out, nothing kept."""
+"""Whole histories on the engine: host arrays in, host arrays of the same length out, nothing kept.
+
+In float64 (CPU, CUDA) the figures are those of the streaming indicators to 1e-9 relative. On mps, which has float32
+only, an RSI is within 5e-3 (of 100), a MACD and a band within 1e-3 of the scale of the moves, over 3,000 bars.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
