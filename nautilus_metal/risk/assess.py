@@ -141,7 +141,7 @@ def _checked_window(book: Book, returns: ArrayLike, horizon: int) -> Tensor:
         period, column = np.argwhere(~np.isfinite(history))[0]
         name, number = book.instruments[column], history[period, column]
         raise InputError(f"`returns` must be finite, was {number} for {name} in period {period}")
-    return torch.from_numpy(np.ascontiguousarray(history.T))
+    return torch.from_numpy(np.array(history.T, order="C"))
 
 
 def _history(returns: ArrayLike) -> Array:
