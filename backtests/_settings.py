@@ -75,7 +75,8 @@ def main(reports: Path) -> None:
         print(".", end="", flush=True, file=sys.stderr)
     print(file=sys.stderr)
     for loss, window, options, verdicts in sorted(rows, key=lambda row: -row[0]):
-        tests = "  ".join(f"{level:.0%}: {v.exceptions}/{v.expected:.0f} p={v.kupiec_p:.3f}" for level, v in verdicts.items())
+        texts = [f"{level:.0%}: {v.exceptions}/{v.expected:.0f} p={v.kupiec_p:.3f}" for level, v in verdicts.items()]
+        tests = "  ".join(texts)
         print(f"{loss:8.1f}  window {window:5d}  {tests}  {options}")
 
 
