@@ -12,8 +12,9 @@ from nautilus_metal.report.verdict import ModelResult, percent, rolling_exceptio
 WIDTH = 1120
 LEFT, RIGHT = 62, 16
 SHOWN_INSTRUMENTS = 8
-MAX_BINS = 400
+MAX_BINS = 200
 ROLLING_DAYS = 250
+DENSE_DAYS = 1_500
 BASEL_YELLOW, BASEL_RED = 5, 10
 
 # Okabe and Ito's palette, which people with any colour vision tell apart, and lighter tones of it.
@@ -185,15 +186,15 @@ def _pnl_marks(result: ModelResult, window: slice, frame: Frame, large: bool = F
     near, far = frame.y(-result.var(inner)[window]), frame.y(-result.var(outer)[window])
     hits_inner, hits_outer = result.hits(inner)[window], result.hits(outer)[window]
     base, y = float(frame.y(0.0)), frame.y(total)
-    size = " large" if large else ""
+    size = " large" if large else " dense" if len(x) > DENSE_DAYS else ""
     middle = hits_inner & ~hits_outer
     parts = [
         area(x, far, near, "band"),
         sticks(x[~hits_inner], y[~hits_inner], base, f"pnl{size}"),
         sticks(x[middle], y[middle], base, f"hit-inner{size}"),
         sticks(x[hits_outer], y[hits_outer], base, f"hit-outer{size}"),
-        line(x, near, "var-inner"),
-        line(x, far, "var-outer"),
+        line(x, near, f"var-inner{size}"),
+        line(x, far, f"var-outer{size}"),
     ]
     radius = 3.2 if large else 2.6
     marks = zip(x[hits_outer].tolist(), y[hits_outer].tolist(), strict=True)

@@ -27,6 +27,7 @@ from nautilus_metal.report.verdict import PASS_P_VALUE, ModelResult, percent
 from nautilus_metal.risk.validation import VarScore
 
 WORST_DAYS = 12
+LONG_TABLE = 8
 LIGHTS = {"green": "●", "yellow": "▲", "red": "■"}
 
 
@@ -176,13 +177,15 @@ def _worst_days(result: ModelResult) -> str:
 def _uncovered(uncovered: Mapping[str, Mapping[str, Any]]) -> str:
     if not uncovered:
         return "<p>Nothing: every position of every report had a price, a history and an exchange rate.</p>"
-    rows = "".join(
+    rows = [
         f"<tr><td>{escape(name)}</td><td>{entry['reports']:,}</td>"
         f'<td class="wrap">{escape(entry["reason"])}</td></tr>'
         for name, entry in uncovered.items()
-    )
-    head = '<th>instrument</th><th>reports</th><th class="text">why (last time)</th>'
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    ]
+    head = '<thead><tr><th>instrument</th><th>reports</th><th class="text">why (last time)</th></tr></thead>'
+    half = len(rows) if len(rows) <= LONG_TABLE else -(-len(rows) // 2)
+    halves = [f"<table>{head}<tbody>{''.join(part)}</tbody></table>" for part in (rows[:half], rows[half:]) if part]
+    return f'<div class="pair">{"".join(halves)}</div>' if len(halves) > 1 else halves[0]
 
 
 def _facts(run: RunReport, facts: Mapping[str, Any]) -> str:

@@ -138,7 +138,8 @@ def axes(frame: Frame, ts: LongArray, unit: str, rows: int = 6, columns: int = 1
     for stamp, text in time_ticks(int(ts[0]), int(ts[-1]), columns):
         x = float(frame.x(stamp))
         parts.append(f'<path class="grid" d="M{x:.1f},{frame.top}V{frame.bottom}"/>')
-        parts.append(label(x, frame.bottom + 17, text, anchor="middle"))
+        fits = x + 4 * len(text) < frame.right + 8
+        parts.append(label(x, frame.bottom + 17, text, anchor="middle" if fits else "end"))
     parts.append(label(2, frame.top - 11, unit))
     return "".join(parts)
 

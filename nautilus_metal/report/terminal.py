@@ -68,7 +68,7 @@ def closing_text(run: RunReport, folder: Path) -> str:
 def hit_rate(run: RunReport) -> str:
     """Write the memory pool's hit rate; a run that never looked for cached contents has none."""
     rate = summary(run)["pool_hit_rate"]
-    return "n/a" if rate is None else f"{rate:.1%}"
+    return "n/a" if rate is None else f"{rate:.2%}"
 
 
 def _verdicts(heading: str, run: RunReport, holdout: bool) -> str:

@@ -114,9 +114,7 @@ def christoffersen_independence(hits: ArrayLike) -> TestResult:
     ----------
     Christoffersen (1998), "Evaluating interval forecasts", International Economic Review 39(4), section 4.2.
     """
-    series = np.asarray(hits, dtype=bool)
-    if series.ndim != 1 or len(series) < 2:
-        raise InputError(f"`hits` must be a series of at least 2 days, was of shape {series.shape}")
+    series = _checked_hits(hits)
     before, after = series[:-1], series[1:]
     calm_calm, calm_hit = int((~before & ~after).sum()), int((~before & after).sum())
     hit_calm, hit_hit = int((before & ~after).sum()), int((before & after).sum())
@@ -141,7 +139,7 @@ def christoffersen(hits: ArrayLike, level: float) -> TestResult:
     ----------
     Christoffersen (1998), section 4.3: the sum of the two likelihood ratios.
     """
-    series = np.asarray(hits, dtype=bool)
+    series = _checked_hits(hits)
     independence = christoffersen_independence(series)
     return _chi_square(kupiec(int(series.sum()), len(series), level).statistic + independence.statistic, 2)
 
@@ -149,7 +147,8 @@ def christoffersen(hits: ArrayLike, level: float) -> TestResult:
 def traffic_light(exception_count: int, days: int, level: float = 0.99) -> str:
     """Basel zone: yellow from 95% of the binomial distribution of exceptions on, red from 99.99% on.
 
-    With 250 days at 99% that is the familiar 0-4 green, 5-9 yellow, 10 and more red.
+    With 250 days at 99% that is the familiar 0-4 green, 5-9 yellow, 10 and more red. No exception is always green,
+    which in a few days the distribution alone would not say.
 
     References
     ----------
@@ -163,7 +162,7 @@ def traffic_light(exception_count: int, days: int, level: float = 0.99) -> str:
     """
     _check_counts(exception_count, days, level)
     cumulative = _binomial_cdf(exception_count, days, 1 - level)
-    if cumulative < 0.95:
+    if exception_count == 0 or cumulative < 0.95:
         return "green"
     return "yellow" if cumulative < 0.9999 else "red"
 
@@ -193,11 +192,21 @@ def score(pnl: ArrayLike, var: ArrayLike, level: float) -> VarScore:
     )
 
 
+def _checked_hits(hits: ArrayLike) -> NDArray[np.bool_]:
+    series = np.asarray(hits)
+    if series.ndim != 1 or len(series) < 2:
+        raise InputError(f"`hits` must be a series of at least 2 days, was of shape {series.shape}")
+    if not np.isin(series, (0, 1)).all():
+        raise InputError("`hits` must be true or false for each day, held something else: see `exceptions`")
+    return series.astype(bool)
+
+
 def _check_counts(count: int, days: int, level: float) -> None:
     if not 0 < level < 1:
         raise InputError(f"`level` must lie between 0 and 1, was {level}")
-    if days < 1 or not 0 <= count <= days:
-        raise InputError(f"`exception_count` must be between 0 and `days` (at least 1), was {count} of {days}")
+    whole = all(isinstance(number, int | np.integer) and not isinstance(number, bool) for number in (count, days))
+    if not whole or days < 1 or not 0 <= count <= days:
+        raise InputError(f"`exception_count` must be a whole number from 0 to `days` (1 or more), was {count} of {days}")
 
 
 def _log_likelihood(hits: int, misses: int, rate: float) -> float:

@@ -48,6 +48,8 @@ def test_conclusion_says_what_fails_and_how(run):
     assert "too few at 95%" in text
     assert "No model that was run passes" in text
     assert "8 of 319 days" in text
+    p = run.chosen.scores[0.99].christoffersen_p
+    assert ("Christoffersen's test" in text) == (p < 0.05 or run.chosen.scores[0.95].christoffersen_p < 0.05)
 
 
 def test_conclusion_of_an_empty_run():

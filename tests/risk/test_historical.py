@@ -36,7 +36,7 @@ def variances(series: np.ndarray, weights: tuple[float, float, float]) -> np.nda
 FILTERS = {
     "default": ({}, (0.03, 0.97, 0.0)),
     "ewma": ({"filter": "ewma", "decay": 0.9}, (0.1, 0.9, 0.0)),
-    "garch": ({"filter": "garch"}, (0.05, 0.9, 0.0)),
+    "garch": ({"filter": "garch"}, (0.03, 0.9, 0.06)),
     "gjr": ({"filter": "garch", "alpha": 0.02, "beta": 0.85, "gamma": 0.2}, (0.02, 0.85, 0.2)),
 }
 
