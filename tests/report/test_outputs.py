@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from nautilus_metal.report.charts import component_stack
+from nautilus_metal.report.charts import MAX_BINS, component_stack
 from nautilus_metal.report.page import page, write_page
 from nautilus_metal.report.picture import write_picture
 from nautilus_metal.report.progress import Progress
@@ -183,7 +183,7 @@ def test_component_stack_keeps_the_total():
     ts, names, stack = component_stack(np.arange(1_003), [f"S{i}" for i in range(14)], parts)
     assert names[-1] == "6 others"
     assert stack.shape == (len(ts), 9)
-    width = -(-1_003 // 400)
+    width = -(-1_003 // MAX_BINS)
     lengths = np.minimum(width, 1_003 - np.arange(0, 1_003, width))
     np.testing.assert_allclose((stack.sum(axis=1) * lengths).sum(), parts.sum())
 
