@@ -63,8 +63,8 @@ class RiskReport(Data):
         fraction of the P&L's standard deviation.
     milliseconds : float
         Wall time of the computation, synchronised.
-    pool_hit_rate : float
-        Share of keyed borrows that the memory pool has answered from its cache so far.
+    pool_hit_rate : float or None
+        Share of keyed borrows that the memory pool has answered from its cache so far; None before the first.
     """
 
     source: str
