@@ -77,7 +77,7 @@ def tail_weights(count: int, levels: tuple[float, ...]) -> TailWeights:
     [1.0, 1.0]
     """
     check_levels(count, levels)
-    size = max(_reach(count, level) for level in levels)
+    size = max(_reach(count, level)[1] for level in levels)
     return TailWeights(_figure_weights(count, levels, size), _figure_weights(count - 1, levels, size))
 
 
@@ -101,23 +101,25 @@ def check_levels(count: int | None, levels: tuple[float, ...]) -> None:
         raise InputError(f"`levels` must differ from each other, were {levels}")
 
 
-def _reach(count: int, level: float) -> int:
+def _reach(count: int, level: float) -> tuple[int, int]:
     """Ranks with a weight: so many deviations of a binomial rank, with Wilson and Hilferty's term for its skew."""
-    deviation = math.sqrt(count * level * (1 - level))
-    return min(count, math.ceil(count * (1 - level) + _WINDOW * deviation + _WINDOW**2 / 3) + 2)
+    centre, reach = count * (1 - level), _WINDOW * math.sqrt(count * level * (1 - level))
+    return max(0, math.floor(centre - reach)), min(count, math.ceil(centre + reach + _WINDOW**2 / 3) + 2)
 
 
 def _quantile_weights(count: int, level: float, size: int) -> Tensor:
     """Integrate the beta density over each rank's cell; descending ranks, shape (size,)."""
     a, b = (count + 1) * level, (count + 1) * (1 - level)
     nodes, node_weights = _gauss_legendre(_NODES)
-    ranks = torch.arange(min(size, _reach(count, level)), dtype=torch.float64)
+    first, last = _reach(count, level)
+    ranks = torch.arange(first, min(size, last), dtype=torch.float64)
     survival = (ranks[:, None] + (nodes + 1) / 2) / count  # 1 - u at the nodes of each cell
     log_density = (a - 1) * torch.log1p(-survival) + (b - 1) * survival.log()
     log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
     weights = torch.zeros(size, dtype=torch.float64)
-    weights[: len(ranks)] = (log_density - log_beta).exp() @ node_weights / (2 * count)
-    weights[0] = (1 - weights[1:].sum()).clamp(min=0)  # its cell may hold a singularity, which nodes miss
+    weights[first : first + len(ranks)] = (log_density - log_beta).exp() @ node_weights / (2 * count)
+    if first == 0:
+        weights[0] = (1 - weights[1:].sum()).clamp(min=0)  # its cell may hold a singularity, which nodes miss
     return weights / weights.sum()
 
 

@@ -15,7 +15,7 @@ from nautilus_metal.kernels.tail import check_levels
 from nautilus_metal.risk.assessment import RiskAssessment
 from nautilus_metal.risk.book import Array, Book
 from nautilus_metal.risk.evaluation import Figures, Task, evaluate, losses_without
-from nautilus_metal.risk.models import build, model_named
+from nautilus_metal.risk.models import build, check_options, model_named
 from nautilus_metal.risk.request import Request
 
 REVALUATIONS = ("linear", "full")
@@ -90,6 +90,7 @@ def assess(
     if not isinstance(book, Book):
         raise InputError(f"`book` must be a Book, was {type(book).__name__}")
     row = model_named(model)
+    check_options(model, model_options)
     request = Request(horizon, scenarios, seed, sampler)
     confidence = _checked_levels(levels)
     if revaluation not in (None, *REVALUATIONS):

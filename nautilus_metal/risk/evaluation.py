@@ -83,8 +83,9 @@ class Figures:
 
 def evaluate(task: Task, engine: ComputeEngine) -> Figures:
     """Compute the figures of a task on the engine's device."""
-    weights = tail_weights(task.scenarios.count, task.levels)
-    with on_device(task, engine, [weights.figures]) as (scenarios, (exposures, columns)):
+    with _drawn(task, engine) as drawn:
+        weights = tail_weights(task.scenarios.count, task.levels)
+        scenarios, exposures, columns = _on_device(task, engine, drawn, weights.figures)
         losses = _losses(task, exposures, scenarios, engine)
         worst, where = largest(losses, weights.size)
         tail = scenarios.part(where)
@@ -108,9 +109,10 @@ def losses_without(task: Task, values: Array, index: Sequence[int], engine: Comp
     engine : ComputeEngine
         Where to compute.
     """
-    weights = tail_weights(task.scenarios.count, task.levels)
-    quantiles = weights.figures[:, : weights.levels].contiguous()
-    with on_device(task, engine, [quantiles]) as (scenarios, (exposures, columns)):
+    with _drawn(task, engine) as drawn:
+        weights = tail_weights(task.scenarios.count, task.levels)
+        quantiles = weights.figures[:, : weights.levels].contiguous()
+        scenarios, exposures, columns = _on_device(task, engine, drawn, quantiles)
         losses = _losses(task, exposures, scenarios, engine)
         figures = []
         for value, column in zip((values / task.unit).tolist(), index, strict=True):
@@ -120,28 +122,32 @@ def losses_without(task: Task, values: Array, index: Sequence[int], engine: Comp
 
 
 @contextmanager
-def on_device(
-    task: Task, engine: ComputeEngine, tables: Sequence[Tensor]
-) -> Iterator[tuple[ScenarioSet, Sequence[Tensor]]]:
-    """Bring a task's scenarios, exposures and `tables` to the device in one transfer.
-
-    Normals come from the pool's cache where they are there. The exposures are in units of `Task.unit`, by factor for
-    a linear book and by instrument for one revalued in full.
-    """
+def _drawn(task: Task, engine: ComputeEngine) -> Iterator[tuple[Tensor | None, Tensor | None]]:
+    """Borrow factors and mixing scale of scenarios that are drawn: from the pool's cache where they are there."""
     fitted = task.scenarios
-    parts = [fitted.loading, fitted.shift, _on_device_exposures(task), *tables]
-    parts += [] if fitted.empirical is None else [fitted.empirical]
-    loading, shift, *rest = _upload(engine, parts)
-    scale = None
     with ExitStack() as stack:
-        if fitted.empirical is not None:
-            factors = rest.pop()
-        else:
+        factors = scale = None
+        if fitted.empirical is None:
             width = fitted.loading.shape[-1]
             factors = stack.enter_context(_normals(engine, task.request, width))[1 : 1 + width]
-            if fitted.degrees is not None:
-                scale = stack.enter_context(_mixing(engine, task.request, fitted.degrees))
-        yield ScenarioSet(loading, factors, shift, scale), rest
+        if fitted.degrees is not None:
+            scale = stack.enter_context(_mixing(engine, task.request, fitted.degrees))
+        yield factors, scale
+
+
+def _on_device(
+    task: Task, engine: ComputeEngine, drawn: tuple[Tensor | None, Tensor | None], table: Tensor
+) -> tuple[ScenarioSet, Tensor, Tensor]:
+    """Bring the rest of a task's scenarios, its exposures and `table` to the device in one transfer.
+
+    The exposures are in units of `Task.unit`, by factor for a linear book and by instrument for one revalued in full.
+    """
+    fitted, (factors, scale) = task.scenarios, drawn
+    parts = [fitted.loading, fitted.shift, _scaled_exposures(task), table]
+    parts += [] if fitted.empirical is None else [fitted.empirical]
+    loading, shift, exposures, columns, *rest = _upload(engine, parts)
+    factors = rest[0] if factors is None else factors
+    return ScenarioSet(loading, factors, shift, scale), exposures, columns
 
 
 def _upload(engine: ComputeEngine, parts: Sequence[Tensor]) -> list[Tensor]:
@@ -183,13 +189,13 @@ def _mixing_scale(count: int, seed: int, sampler: str, degrees: float) -> Tensor
     return torch.sqrt((degrees - 2) / chi_square_quantile(uniforms(1, count, seed, sampler)[0], degrees))
 
 
-def _on_device_exposures(task: Task) -> Tensor:
+def _scaled_exposures(task: Task) -> Tensor:
     scaled = torch.from_numpy(task.exposures / task.unit)
     return net_loading(scaled, task.scenarios.loading) if task.linear else scaled
 
 
 def _losses(task: Task, exposures: Tensor, scenarios: ScenarioSet, engine: ComputeEngine) -> Tensor:
-    """Losses in units of `Task.unit`; `exposures` as `on_device` gives them."""
+    """Losses in units of `Task.unit`; `exposures` as `_on_device` gives them."""
     if task.linear:
         return linear_losses(exposures, task.expected_profit, scenarios.factors, scenarios.scale)
     assets, count = len(exposures), scenarios.factors.shape[1]
@@ -238,7 +244,7 @@ def _drift(task: Task, sample: Array) -> float | None:
 
 def _sample_losses(task: Task, count: int) -> Tensor:
     fitted, request, scale = task.scenarios, task.request, None
-    exposures = _on_device_exposures(task)
+    exposures = _scaled_exposures(task)
     if fitted.empirical is not None:
         factors = fitted.empirical[:, :count]
     else:

@@ -206,7 +206,7 @@ def _check_counts(count: int, days: int, level: float) -> None:
         raise InputError(f"`level` must lie between 0 and 1, was {level}")
     whole = all(isinstance(number, int | np.integer) and not isinstance(number, bool) for number in (count, days))
     if not whole or days < 1 or not 0 <= count <= days:
-        raise InputError(f"`exception_count` must be a whole number from 0 to `days` (1 or more), was {count} of {days}")
+        raise InputError(f"`exception_count` must be a whole number from 0 to `days`, was {count} of {days}")
 
 
 def _log_likelihood(hits: int, misses: int, rate: float) -> float:

@@ -18,7 +18,7 @@ EVERY_MODEL = {
     "historical-linear": {"model": "historical", "revaluation": "linear"},
     "historical-10": {"model": "historical", "horizon": 10},
     "filtered": {"model": "filtered_historical"},
-    "filtered-gjr": {"model": "filtered_historical", "filter": "garch", "gamma": 0.05},
+    "filtered-ewma": {"model": "filtered_historical", "filter": "ewma"},
     "filtered-10": {"model": "filtered_historical", "horizon": 10},
 }
 
