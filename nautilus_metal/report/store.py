@@ -1,6 +1,5 @@
 """Risk reports in a Parquet file, by the message's own Arrow schema."""
 
-import json
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,8 +19,10 @@ class ReportWriter:
     """
 
     def __init__(self, path: Path, message: Any) -> None:
+        import msgspec  # like pyarrow, it comes with the host
         import pyarrow.parquet as pq
 
+        self._encode = msgspec.json.encode
         self._schema = message._schema
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
@@ -31,7 +32,7 @@ class ReportWriter:
         """Take one message, and write a row group when enough have come."""
         # the message's own `to_arrow` makes a batch of one row, which for thousands of them costs more than the rows
         row = message.to_dict()
-        self._rows.append({name: json.dumps(v) if isinstance(v, dict) else v for name, v in row.items()})
+        self._rows.append({name: self._encode(v).decode() if isinstance(v, dict) else v for name, v in row.items()})
         if len(self._rows) >= ROWS_PER_GROUP:
             self._flush()
 
