@@ -90,12 +90,14 @@ def _filtered_paths(
 ) -> Tensor:
     """Sum simulated log returns over the horizon, shape (assets, scenarios)."""
     dates = _dates(residuals.shape[1], request.horizon, request.scenarios, request.seed, request.sampler)
-    level = variance[:, None].expand(-1, request.scenarios)
+    # a shock adds its weighted square times the variance of its day, so that it multiplies that variance
+    growth = coefficients.beta + variance_innovation(residuals, torch.zeros_like(long_run[:, None]), coefficients)
+    constant = variance_innovation(torch.zeros_like(long_run), long_run, coefficients)[:, None]
+    level = variance[:, None].repeat(1, request.scenarios)
     total = torch.zeros_like(level)
     for period in range(request.horizon):
-        step = residuals.index_select(1, dates[period]).mul_(level.sqrt())
-        total += step
-        level = coefficients.beta * level + variance_innovation(step, long_run[:, None], coefficients)
+        total.addcmul_(residuals.index_select(1, dates[period]), level.sqrt())
+        level.mul_(growth.index_select(1, dates[period])).add_(constant)
     return total
 
 
