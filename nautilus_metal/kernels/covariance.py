@@ -37,7 +37,7 @@ def ewma_covariance(returns: Tensor, decay: float = 0.94) -> Tensor:
 
     References
     ----------
-    J.P. Morgan/Reuters (1996), "RiskMetrics - Technical Document", 4th ed., section 5.2.
+    J.P. Morgan/Reuters (1996), "RiskMetrics - Technical Document", 4th ed., chapter 5.
     """
     if not 0 < decay < 1:
         raise InputError(f"`decay` must lie between 0 and 1, was {decay}")

@@ -163,8 +163,9 @@ def jackknife_error(worst: NDArray[np.float64], weights: TailWeights, count: int
 
     .. math:: \sqrt{\frac{n-1}{n} \sum_j (T_{(j)} - \bar T)^2}
 
-    A figure without loss j takes the losses above j with their own rank and those below moved up by one, so that
-    running sums give all of them; leaving out a loss below the tail gives one and the same figure.
+    Leaving out a loss instead of the next smaller one replaces it by that one at their common rank k: with the
+    weights w of n - 1 losses, :math:`T_{(k+1)} - T_{(k)} = w_k (x_k - x_{k+1})`. Losses under the tail have no weight,
+    so that leaving out any of them is like leaving out the tail's last.
 
     Parameters
     ----------
@@ -182,17 +183,12 @@ def jackknife_error(worst: NDArray[np.float64], weights: TailWeights, count: int
 
     References
     ----------
-    Harrell and Davis (1982), section 2: the jackknife of the quantile.
+    Harrell and Davis (1982), who give the quantile this error.
     Efron and Stein (1981), "The jackknife estimate of variance", Annals of Statistics 9(3).
     """
-    table, losses = weights.without_one.numpy(), (worst - worst[-1])[:, None]
-    own = np.cumsum(losses * table, axis=0)
-    moved = np.cumsum(losses[1:] * table[:-1], axis=0)
-    figures = np.zeros_like(table)
-    figures[1:] += own[:-1]
-    figures += moved[-1]
-    figures[1:] -= moved
+    gaps = (worst[:-1] - worst[1:])[:, None]
+    figures = np.cumsum(gaps * weights.without_one.numpy()[:-1], axis=0)  # less the one without the largest loss
     others = count - len(worst)
-    mean = (figures.sum(axis=0) + others * own[-1]) / count
-    spread = ((figures - mean) ** 2).sum(axis=0) + others * (own[-1] - mean) ** 2
+    mean = (figures.sum(axis=0) + others * figures[-1]) / count
+    spread = mean**2 + ((figures - mean) ** 2).sum(axis=0) + others * (figures[-1] - mean) ** 2
     return np.sqrt(spread * (count - 1) / count)

@@ -88,7 +88,7 @@ def normal(
     )
 
 
-_EWMA_DECAY = 0.94  # RiskMetrics (1996), table 5.8: daily returns
+_EWMA_DECAY = 0.94  # RiskMetrics (1996) for daily returns
 _PLAIN_ESTIMATORS = {
     "sample": estimators.sample_covariance,
     "ledoit_wolf": estimators.ledoit_wolf_covariance,

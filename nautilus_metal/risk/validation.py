@@ -112,7 +112,7 @@ def christoffersen_independence(hits: ArrayLike) -> TestResult:
 
     References
     ----------
-    Christoffersen (1998), "Evaluating interval forecasts", International Economic Review 39(4), section 4.2.
+    Christoffersen (1998), "Evaluating interval forecasts", International Economic Review 39(4).
     """
     series = _checked_hits(hits)
     before, after = series[:-1], series[1:]
@@ -137,7 +137,7 @@ def christoffersen(hits: ArrayLike, level: float) -> TestResult:
 
     References
     ----------
-    Christoffersen (1998), section 4.3: the sum of the two likelihood ratios.
+    Christoffersen (1998): the sum of the two likelihood ratios.
     """
     series = _checked_hits(hits)
     independence = christoffersen_independence(series)

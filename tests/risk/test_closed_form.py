@@ -34,7 +34,7 @@ def normal_figures(book: Book, sigma: np.ndarray, mean: np.ndarray, horizon: int
 def student_figures(
     book: Book, sigma: np.ndarray, mean: np.ndarray, horizon: int, nu: float
 ) -> dict[str, np.ndarray]:
-    """A portfolio of a multivariate t is a univariate t: McNeil, Frey and Embrechts (2015), example 2.15."""
+    """A portfolio of a multivariate t is a univariate t: McNeil, Frey and Embrechts (2015), chapter 2."""
     spread = np.sqrt(book.exposures @ sigma @ book.exposures * horizon * (nu - 2) / nu)
     profit = book.exposures @ mean * horizon
     q = stats.t.ppf(LEVELS, nu)
