@@ -25,8 +25,9 @@ class RiskAssessment:
         Value at risk and expected shortfall.
     var_se, es_se : mapping of level to float
         Their standard errors, by the jackknife: of the simulation, or of the sample where history itself is the
-        sample. They take scenarios as independent, which overstates the error of the "sobol" sampler. With few
-        scenarios beyond a level (under about 20) they are themselves rough, and rather too small for fat tails.
+        sample. They take scenarios as independent (overlapping runs of history with their overlap allowed for), which
+        overstates the error of the "sobol" sampler. With few scenarios beyond a level, under about 20, they are
+        themselves rough, and rather too small for fat tails.
     component_var, component_es : mapping of level to ndarray
         Euler contributions, shape (positions,), which add up to `var` and `es`.
     marginal_var, marginal_es : mapping of level to ndarray
@@ -36,7 +37,7 @@ class RiskAssessment:
     worst_scenario : ndarray
         What each position loses in that scenario, shape (positions,); adds up to `worst_loss`.
     model, sampler, device, precision : str
-        What made the figures; the sampler is "empirical" where history itself is the sample.
+        What made the figures; the sampler is "empirical" where history itself is the sample, "none" for an empty book.
     model_details : mapping
         Settings and fitted parameters of the model.
     seed, scenarios, horizon : int
@@ -46,6 +47,9 @@ class RiskAssessment:
         deviations of that P&L; None where there is no P&L to compare.
     milliseconds : float
         Wall time, the device synchronised.
+    delta_gamma_var, delta_gamma_es : mapping of level to float, or None
+        The figures of a book with options where each option is its second-order expansion in the spot and first-order
+        in volatility and time, on the same scenarios; None for a book without options.
     """
 
     book: Book
@@ -71,6 +75,8 @@ class RiskAssessment:
     drift: float | None
     milliseconds: float
     _incremental: Callable[[], ByLevelAndPosition] = field(repr=False)
+    delta_gamma_var: ByLevel | None = None
+    delta_gamma_es: ByLevel | None = None
 
     @property
     def levels(self) -> tuple[float, ...]:
