@@ -4,5 +4,6 @@ from nautilus_metal.risk.assess import assess
 from nautilus_metal.risk.assessment import RiskAssessment
 from nautilus_metal.risk.book import Book, Position
 from nautilus_metal.risk.models import MODELS
+from nautilus_metal.risk.option import Option
 
-__all__ = ["MODELS", "Book", "Position", "RiskAssessment", "assess"]
+__all__ = ["MODELS", "Book", "Option", "Position", "RiskAssessment", "assess"]

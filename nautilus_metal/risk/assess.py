@@ -89,6 +89,8 @@ def assess(
     started = time.perf_counter()
     if not isinstance(book, Book):
         raise InputError(f"`book` must be a Book, was {type(book).__name__}")
+    if len(book.option_index):
+        raise InputError("`book` must hold no options: they cannot be assessed yet")
     row = model_named(model)
     check_options(model, model_options)
     request = Request(horizon, scenarios, seed, sampler)

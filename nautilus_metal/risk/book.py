@@ -1,16 +1,16 @@
 """A book: an immutable snapshot of positions, priced and converted to one currency."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nautilus_metal.errors import InputError
+from nautilus_metal.risk.checks import finite
+from nautilus_metal.risk.option import Option
 
 Array = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ class Position:
     Parameters
     ----------
     instrument : str
-        The instrument's name; positions of one name share one return series.
+        The instrument's name; positions of one name share one return series, unless they are options.
     quantity : float
         Signed: negative is short.
     price : float
@@ -31,6 +31,8 @@ class Position:
         Units for each contract.
     currency : str, default "USD"
         Of the price.
+    option : Option, optional
+        The terms of an option: its returns are those of its underlying, its P&L is by revaluation.
     """
 
     instrument: str
@@ -38,11 +40,19 @@ class Position:
     price: float
     multiplier: float = 1.0
     currency: str = "USD"
+    option: Option | None = None
 
     def __post_init__(self) -> None:
         for name in ("quantity", "price", "multiplier"):
             number = getattr(self, name)
-            object.__setattr__(self, name, _finite(number, f"`{name}` of {self.instrument}"))
+            object.__setattr__(self, name, finite(number, f"`{name}` of {self.instrument}"))
+        if self.option is not None and not isinstance(self.option, Option):
+            raise InputError(f"`option` of {self.instrument} must be an Option, was {self.option!r}")
+
+    @property
+    def factor(self) -> str:
+        """The instrument whose returns move it: an option's underlying, else itself."""
+        return self.instrument if self.option is None else self.option.underlying
 
 
 @dataclass(frozen=True)
@@ -120,8 +130,16 @@ class Book:
 
     @cached_property
     def instruments(self) -> tuple[str, ...]:
-        """Distinct instruments in the order of their first position: the columns of a return history."""
-        return tuple(dict.fromkeys(position.instrument for position in self.positions))
+        """Distinct instruments in the order of their first position: the columns of a return history.
+
+        An option stands here with its underlying.
+        """
+        return tuple(dict.fromkeys(position.factor for position in self.positions))
+
+    @cached_property
+    def option_index(self) -> NDArray[np.intp]:
+        """Which positions are options, shape (options,)."""
+        return np.array([i for i, p in enumerate(self.positions) if p.option is not None], dtype=np.intp)
 
     @cached_property
     def values(self) -> Array:
@@ -133,12 +151,22 @@ class Book:
     def instrument_index(self) -> NDArray[np.intp]:
         """Column of each position's instrument, shape (positions,)."""
         column = {name: i for i, name in enumerate(self.instruments)}
-        return np.array([column[p.instrument] for p in self.positions], dtype=np.intp)
+        return np.array([column[p.factor] for p in self.positions], dtype=np.intp)
 
     @cached_property
     def exposures(self) -> Array:
-        """Signed value by instrument, shape (instruments,)."""
-        return np.bincount(self.instrument_index, weights=self.values, minlength=len(self.instruments))
+        """Signed value by instrument without options, which do not move in proportion; shape (instruments,)."""
+        values = self.values
+        if len(self.option_index):
+            values = values.copy()
+            values[self.option_index] = 0.0
+        return np.bincount(self.instrument_index, weights=values, minlength=len(self.instruments))
+
+    @cached_property
+    def units(self) -> Array:
+        """Value in the base currency of a price of 1.00 of each position: quantity, multiplier, rate."""
+        units = [p.quantity * p.multiplier * self._xrate(p) for p in self.positions]
+        return np.array(units, dtype=np.float64)
 
     @property
     def value(self) -> float:
@@ -149,17 +177,7 @@ class Book:
         if position.currency == self.base_currency:
             return 1.0
         pair = f"`xrates` from {position.currency} to {self.base_currency} for {position.instrument}"
-        rate = _finite(self.xrates.get(position.currency), pair)
+        rate = finite(self.xrates.get(position.currency), pair)
         if rate <= 0:
             raise InputError(f"{pair} must be positive, was {rate}")
         return rate
-
-
-def _finite(number: Any, what: str) -> float:
-    try:
-        value = float(number)
-    except (TypeError, ValueError):
-        value = math.nan
-    if isinstance(number, str | bool) or not math.isfinite(value):
-        raise InputError(f"{what} must be a finite number, was {number!r}")
-    return value
