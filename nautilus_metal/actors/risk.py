@@ -123,6 +123,7 @@ class RiskActor(Actor):
         self._watch = LimitWatch({"var": config.var_limit, "es": config.es_limit})
         self._intervals: dict[BarType, int] = {}
         self._subscribed: set[str] = set()
+        self._history: dict[str, dict[int, float]] = {}
         self._pending = False
         self._priced_at = 0
 
@@ -151,7 +152,9 @@ class RiskActor(Actor):
     def on_historical_data(self, data: Any) -> None:
         """Take a requested bar into the history."""
         if isinstance(data, Bar):
-            self._observe(data)
+            name, period = self._place(data)
+            self._history.setdefault(name, {})[period] = data.close.as_double()
+            self._priced_at = max(self._priced_at, data.ts_event)
 
     def on_stop(self) -> None:
         """Report the last time stamp where the run ended on it."""
@@ -163,6 +166,7 @@ class RiskActor(Actor):
         self._window.reset()
         self._watch.reset()
         self._subscribed.clear()
+        self._history.clear()
         self._intervals.clear()
         self._pending, self._priced_at = False, 0
         self.last_report = self.last_assessment = None
@@ -223,16 +227,30 @@ class RiskActor(Actor):
             self._subscribe(BarType.from_str(f"{name}-{self.config.bar_specification}"))
 
     def _observe(self, bar: Bar) -> None:
+        if self._history:
+            self._backfill()
+        name, period = self._place(bar)
+        self._window.observe(name, period, bar.close.as_double())
+        self._priced_at = max(self._priced_at, bar.ts_event)
+
+    def _backfill(self) -> None:
+        """Merge requested histories: they come one instrument after the other, some perhaps after the first bars."""
+        self._window.backfill(self._history)
+        self._history = {}
+
+    def _place(self, bar: Bar) -> tuple[str, int]:
+        """Return the instrument of a bar and the number of its period."""
         interval = self._intervals.get(bar.bar_type)
         if interval is None:
             length = bar_interval_ns(bar.bar_type)
             # months differ in length and ticks have none: there a time stamp is its own period
             interval = self._intervals[bar.bar_type] = length if length and length <= _WEEK_NS else 1
-        self._window.observe(str(bar.bar_type.instrument_id), (bar.ts_event - 1) // interval, bar.close.as_double())
-        self._priced_at = max(self._priced_at, bar.ts_event)
+        return str(bar.bar_type.instrument_id), (bar.ts_event - 1) // interval
 
     def _snapshot(self) -> tuple[Book, dict[str, str]]:
         """Read positions, prices and exchange rates, and leave out what has none."""
+        if self._history:
+            self._backfill()
         held = holdings(self.cache)
         if self._chosen is not None:
             held = [holding for holding in held if holding.instrument in self._chosen]

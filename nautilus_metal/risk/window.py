@@ -1,7 +1,7 @@
 """The return history of many instruments, aligned by period, as prices come in."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class ReturnWindow:
     def reset(self) -> None:
         """Forget every price."""
         self._logs = np.full((8, self._capacity), np.nan)
+        self._periods = np.zeros(self._capacity, dtype=np.int64)
         self._rows: dict[str, int] = {}
         self._first: list[int] = []  # the column count at which a row's first price came
         self._head = 0  # column of the current period
@@ -56,16 +57,33 @@ class ReturnWindow:
         price : float
             A price that is not positive has no log return: it hides the instrument's history until it has passed.
         """
-        if self._period is None or period > self._period:
-            self._advance(period)
-        elif period < self._period:
+        if self._period is not None and period < self._period:
             self.late += 1
             return
-        row = self._rows.get(instrument)
-        if row is None:
-            row = self._add(instrument)
         self.prices[instrument] = price
-        self._logs[row, self._head] = math.log(price) if price > 0 else math.nan
+        self._place(instrument, period, _log(price))
+
+    def backfill(self, history: Mapping[str, Mapping[int, float]]) -> None:
+        """Put older prices before and among those known; from an instrument's first own price on, its own stay.
+
+        Histories arrive one instrument after the other, while `observe` only goes forward in time.
+
+        Parameters
+        ----------
+        history : mapping of str to mapping of int to float
+            By instrument: prices by period.
+        """
+        logs = {name: {period: _log(price) for period, price in rows.items()} for name, rows in history.items()}
+        latest = {name: rows[max(rows)] for name, rows in history.items() if rows}
+        for name, own in self._known().items():
+            older = {period: log for period, log in logs.get(name, {}).items() if period < min(own)}
+            logs[name] = older | own
+        prices, late = latest | self.prices, self.late
+        self.reset()
+        events = sorted((period, name, log) for name, rows in logs.items() for period, log in rows.items())
+        for period, name, log in events:
+            self._place(name, period, log)
+        self.prices, self.late = prices, late
 
     def observations(self, instrument: str) -> int:
         """Count the returns known for an instrument, at most `periods`."""
@@ -111,6 +129,23 @@ class ReturnWindow:
         count = min(self.observations(instrument) for instrument in instruments)
         return np.diff(self._slice(instruments, count), axis=1).T
 
+    def _place(self, instrument: str, period: int, log: float) -> None:
+        if self._period is None or period > self._period:
+            self._advance(period)
+        row = self._rows.get(instrument)
+        if row is None:
+            row = self._add(instrument)
+        self._logs[row, self._head] = log
+
+    def _known(self) -> dict[str, dict[int, float]]:
+        """Log prices by period of each instrument, from its first one on, as far back as the window reaches."""
+        known = {}
+        for name, row in self._rows.items():
+            start = self._head - min(self._seen - self._first[row], self.periods)
+            columns = slice(start, self._head + 1)
+            known[name] = dict(zip(self._periods[columns].tolist(), self._logs[row, columns].tolist(), strict=True))
+        return known
+
     def _slice(self, instruments: Sequence[str], count: int) -> Array:
         rows = [self._rows[instrument] for instrument in instruments]
         return self._logs[rows, self._head - count : self._head + 1]
@@ -120,11 +155,12 @@ class ReturnWindow:
             if self._head + 1 == self._capacity:
                 kept = self.periods + 1
                 self._logs[:, :kept] = self._logs[:, -kept:]
+                self._periods[:kept] = self._periods[-kept:]
                 self._head = kept - 1
             self._head += 1
             self._seen += 1
             self._logs[:, self._head] = self._logs[:, self._head - 1]
-        self._period = period
+        self._period = self._periods[self._head] = period
 
     def _add(self, instrument: str) -> int:
         row = len(self._rows)
@@ -133,3 +169,7 @@ class ReturnWindow:
         self._rows[instrument] = row
         self._first.append(self._seen)
         return row
+
+
+def _log(price: float) -> float:
+    return math.log(price) if price > 0 else math.nan

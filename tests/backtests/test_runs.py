@@ -118,7 +118,6 @@ def test_node_config_end_to_end(tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="RiskActor warms up the first of several instruments only", strict=False)
 def test_node_config_warms_up_from_the_catalog(tmp_path):
     options = ["--start", "2007-01-01", "--end", "2008-06-30", "--model", "historical", "--device", "cpu", "--quiet"]
     assert main(["backtest", "node_config", *options, "--out", str(tmp_path)]) == 0

@@ -72,3 +72,26 @@ def test_reasons_and_reset():
 def test_a_window_needs_two_periods():
     with pytest.raises(InputError, match="`periods` must be at least 2, was 1"):
         ReturnWindow(1)
+
+
+rows = st.lists(prices, min_size=1, max_size=30)
+
+
+@given(columns=st.tuples(rows, rows, rows), split=st.integers(min_value=0, max_value=30))
+def test_histories_that_arrive_one_by_one_equal_prices_in_order(columns, split):
+    """Backfilled up to a period and observed from there on, against everything observed in order."""
+    table = {name: dict(enumerate(column)) for name, column in zip("abc", columns, strict=True)}
+    events = sorted((t, name, p) for name, column in table.items() for t, p in column.items() if p is not None)
+    whole, merged = ReturnWindow(12), ReturnWindow(12)
+    for period, name, price in events:
+        whole.observe(name, period, price)
+    for period, name, price in events:
+        if period >= split:
+            merged.observe(name, period, price)
+    for name in "abc":  # one instrument after the other, with an overlap of two periods
+        merged.backfill({name: {t: p for t, n, p in events if n == name and t < split + 2}})
+    assert merged.prices == whole.prices
+    for name in whole.prices:
+        assert merged.observations(name) == whole.observations(name)
+        if whole.observations(name) > 0:
+            np.testing.assert_array_equal(merged.returns([name]), whole.returns([name]))
