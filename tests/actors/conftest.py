@@ -139,3 +139,13 @@ def random_walk():
 @pytest.fixture
 def daily():
     return bar_type
+
+
+@pytest.fixture
+def make_equity():
+    return equity
+
+
+@pytest.fixture
+def make_bars():
+    return bars
