@@ -47,7 +47,7 @@ class RiskActorConfig(ActorConfig, frozen=True, kw_only=True):
         Returns of history.
     min_observations : int, default 250
         Returns that an instrument needs before it is covered.
-    warm_up : bool, default False
+    warm_up : bool, default True
         Request history at the start, from the data client or, in a backtest, from its catalogs.
     model : str, default "filtered_historical"
         As in `nautilus_metal.risk.assess`.
@@ -78,7 +78,7 @@ class RiskActorConfig(ActorConfig, frozen=True, kw_only=True):
     bar_specification: str = "1-DAY-LAST-EXTERNAL"
     window: int = 1000
     min_observations: int = 250
-    warm_up: bool = False
+    warm_up: bool = True
     model: str = "filtered_historical"
     model_options: dict[str, Any] = {}
     levels: tuple[float, ...] = (0.95, 0.99)

@@ -72,4 +72,5 @@ def test_a_node_runs_it_from_importable_configuration(catalog, script, daily, ch
 def test_chunks_change_no_figure(catalog, script, daily):
     whole, _ = run(catalog, script, daily, None)
     pieces, _ = run(catalog, script, daily, 7)
-    assert [(r.ts_event, r.levels, r.positions) for r in pieces] == [(r.ts_event, r.levels, r.positions) for r in whole]
+    figures = [[(report.ts_event, report.levels, report.positions) for report in each] for each in (pieces, whole)]
+    assert figures[0] == figures[1]
