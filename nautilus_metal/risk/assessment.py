@@ -37,7 +37,7 @@ class RiskAssessment:
     worst_scenario : ndarray
         What each position loses in that scenario, shape (positions,); adds up to `worst_loss`.
     model, sampler, device, precision : str
-        What made the figures; the sampler is "empirical" where history itself is the sample, "none" for an empty book.
+        What made the figures; the sampler is "empirical" where history itself is the sample, "none" for no positions.
     model_details : mapping
         Settings and fitted parameters of the model.
     seed, scenarios, horizon : int

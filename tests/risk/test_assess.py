@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nautilus_metal.engine import ComputeEngine
+from nautilus_metal.kernels.scenarios import ScenarioSet
 from nautilus_metal.risk import Book, Position, assess
 from nautilus_metal.risk.models import scenario_count
 from nautilus_metal.risk.request import Request
@@ -144,10 +146,20 @@ def test_full_revaluation_in_pieces_equals_one_piece(
 
     book, window = random_book(6, 0), history()
     whole = figures(assess(book, window, model, engine=engine, revaluation="full"))
+    original = evaluation.full_losses
+    buffers: list[int] = []
+
+    def watched(exposures: torch.Tensor, scenarios: ScenarioSet, buffer: torch.Tensor) -> torch.Tensor:
+        buffers.append(buffer.numel() if buffer.dtype == engine.dtype else 0)
+        return original(exposures, scenarios, buffer)
+
+    monkeypatch.setattr(evaluation, "full_losses", watched)
     for piece in pieces:
         monkeypatch.setattr(evaluation, "_PIECE", piece)
         cut = figures(assess(book, window, model, engine=engine, revaluation="full"))
         np.testing.assert_allclose(cut, whole, rtol=1e-6)
+        assert 0 < max(buffers) <= max(piece, 6)
+        buffers.clear()
 
 
 def test_horizon_grows_with_the_square_root_of_time_where_periods_are_independent() -> None:

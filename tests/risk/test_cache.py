@@ -67,6 +67,24 @@ def test_models_and_estimators_share_the_normals(engine: ComputeEngine, draws: l
     assert draws == []
 
 
+def test_settings_do_not_find_each_others_numbers() -> None:
+    """One engine for all of them gives what an engine of its own gives to each."""
+    book, window = random_book(4, 0), history(4)
+    settings = [
+        {"model": model, "sampler": sampler, "seed": seed, "scenarios": scenarios, **options}
+        for model, options in (("normal", {}), ("student_t", {"degrees": 3}), ("student_t", {"degrees": 9}))
+        for sampler in ("pseudo", "sobol")
+        for seed in (0, 1)
+        for scenarios in (1000, 2000)
+    ]
+    with ComputeEngine("cpu") as shared:
+        together = [figures(assess(book, window, engine=shared, **one)) for one in settings]
+    for found, one in zip(together, settings, strict=True):
+        with ComputeEngine("cpu") as own:
+            np.testing.assert_array_equal(found, figures(assess(book, window, engine=own, **one)))
+    assert len({tuple(found) for found in together}) == len(settings)
+
+
 @pytest.mark.parametrize("sampler", ["pseudo", "sobol"])
 def test_normals_filled_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch, sampler: str) -> None:
     book, window = random_book(5, 0), history(5)

@@ -35,6 +35,18 @@ def test_a_book_that_cannot_move_has_no_risk(options: dict) -> None:
         assert risk.drift is None
 
 
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_shortfall_is_not_below_var_by_rounding(precision: str) -> None:
+    """Where all losses are equal, both figures are sums of the same number with other weights."""
+    rng = np.random.default_rng(0)
+    with ComputeEngine("cpu", precision) as engine:
+        for _ in range(50):
+            window = np.full((300, 2), 0.01 * rng.normal())
+            book = Book.linear(quantities=rng.normal(size=2), prices=[1, 1])
+            risk = assess(book, window, "historical", engine=engine)
+            assert all(risk.es[level] >= risk.var[level] for level in risk.levels)
+
+
 @every_model
 def test_a_constant_series_among_others_adds_no_risk(options: dict) -> None:
     window, book = history(3), random_book(3, 1)
