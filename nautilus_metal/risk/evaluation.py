@@ -129,9 +129,9 @@ def _drawn(task: Task, engine: ComputeEngine) -> Iterator[tuple[Tensor | None, T
         factors = scale = None
         if fitted.empirical is None:
             width = fitted.loading.shape[-1]
-            factors = stack.enter_context(_normals(engine, task.request, width))[1 : 1 + width]
+            factors = stack.enter_context(borrow_normals(engine, task.request, width))[1 : 1 + width]
         if fitted.degrees is not None:
-            scale = stack.enter_context(_mixing(engine, task.request, fitted.degrees))
+            scale = stack.enter_context(borrow_mixing(engine, task.request, fitted.degrees))
         yield factors, scale
 
 
@@ -145,20 +145,20 @@ def _on_device(
     fitted, (factors, scale) = task.scenarios, drawn
     parts = [fitted.loading, fitted.shift, _scaled_exposures(task), table]
     parts += [] if fitted.empirical is None else [fitted.empirical]
-    loading, shift, exposures, columns, *rest = _upload(engine, parts)
+    loading, shift, exposures, columns, *rest = upload(engine, parts)
     factors = rest[0] if factors is None else factors
     return ScenarioSet(loading, factors, shift, scale), exposures, columns
 
 
-def _upload(engine: ComputeEngine, parts: Sequence[Tensor]) -> list[Tensor]:
-    """One flat array over the bus, then views."""
+def upload(engine: ComputeEngine, parts: Sequence[Tensor]) -> list[Tensor]:
+    """Bring arrays to the device as one flat array over the bus, then views."""
     flat = engine.upload(torch.cat([part.flatten() for part in parts]).numpy())
     pieces = torch.split(flat, [part.numel() for part in parts])
     return [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]
 
 
-def _normals(engine: ComputeEngine, request: Request, factors: int) -> AbstractContextManager[Tensor]:
-    """Row 0 is kept for the mixing variable of a Student-t, the factors follow."""
+def borrow_normals(engine: ComputeEngine, request: Request, factors: int) -> AbstractContextManager[Tensor]:
+    """Borrow standard normals; row 0 is kept for the mixing variable of a Student-t, the factors follow."""
     rows = _padded(factors + 1)
     step = max(1, _FILL // request.scenarios)
 
@@ -176,7 +176,9 @@ def _padded(rows: int) -> int:
     return math.ceil(rows / _ROWS) * _ROWS
 
 
-def _mixing(engine: ComputeEngine, request: Request, degrees: float) -> AbstractContextManager[Tensor]:
+def borrow_mixing(engine: ComputeEngine, request: Request, degrees: float) -> AbstractContextManager[Tensor]:
+    """Borrow the factors that turn unit normals into unit-variance Student-t, shape (scenarios,)."""
+
     def fill(block: Tensor) -> None:
         block.copy_(_mixing_scale(request.scenarios, request.seed, request.sampler, degrees).to(block.dtype))
 
@@ -243,19 +245,26 @@ def _drift(task: Task, sample: Array) -> float | None:
 
 
 def _sample_losses(task: Task, count: int) -> Tensor:
-    fitted, request, scale = task.scenarios, task.request, None
-    exposures = _scaled_exposures(task)
-    if fitted.empirical is not None:
-        factors = fitted.empirical[:, :count]
-    else:
-        width = fitted.loading.shape[-1]
-        factors = _sample_normals(_padded(1 + width), count, request.seed, request.sampler)[1 : 1 + width]
-        if fitted.degrees is not None:
-            scale = _sample_mixing(count, request.seed, request.sampler, fitted.degrees)
+    exposures, scenarios = _scaled_exposures(task), sample_scenarios(task.scenarios, task.request, count)
     if task.linear:
-        return linear_losses(exposures, task.expected_profit, factors, scale)
-    scenarios = ScenarioSet(fitted.loading, factors, fitted.shift, scale)
+        return linear_losses(exposures, task.expected_profit, scenarios.factors, scenarios.scale)
     return full_losses(exposures, scenarios, torch.empty(len(exposures), count, dtype=torch.float64))
+
+
+def sample_scenarios(fitted: Scenarios, request: Request, count: int) -> ScenarioSet:
+    """Make the first `count` scenarios in float64 on the host."""
+    if fitted.empirical is not None:
+        return ScenarioSet(fitted.loading, fitted.empirical[:, :count], fitted.shift, None)
+    scale, width = None, fitted.loading.shape[-1]
+    factors = sample_normals(width, count, request)
+    if fitted.degrees is not None:
+        scale = _sample_mixing(count, request.seed, request.sampler, fitted.degrees)
+    return ScenarioSet(fitted.loading, factors, fitted.shift, scale)
+
+
+def sample_normals(factors: int, count: int, request: Request) -> Tensor:
+    """Make the first `count` scenarios of the factors that `borrow_normals` has, on the host."""
+    return _sample_normals(_padded(1 + factors), count, request.seed, request.sampler)[1 : 1 + factors]
 
 
 _sample_normals = lru_cache(maxsize=8)(standard_normals)
