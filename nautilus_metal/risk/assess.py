@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,19 @@ from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.tail import check_levels
 from nautilus_metal.risk.assessment import RiskAssessment
 from nautilus_metal.risk.book import Array, Book
+from nautilus_metal.risk.checks import above
 from nautilus_metal.risk.evaluation import Figures, Task, evaluate, losses_without
 from nautilus_metal.risk.models import build, check_options, model_named
+from nautilus_metal.risk.option_evaluation import OptionFigures, evaluate_options, option_losses_without
+from nautilus_metal.risk.option_task import OptionTask
 from nautilus_metal.risk.request import Request
+from nautilus_metal.risk.volatility_law import ByUnderlying, VolatilityLaw
 
 REVALUATIONS = ("linear", "full")
+_OPTION_FIGURES = (
+    *("var", "es", "var_se", "es_se", "delta_gamma_var", "delta_gamma_es"),
+    *("component_var", "component_es", "marginal_var", "marginal_es"),
+)
 
 
 def assess(
@@ -33,6 +42,10 @@ def assess(
     *,
     sampler: str = "pseudo",
     revaluation: str | None = None,
+    periods_per_year: float = 252.0,
+    vol_of_vol: ByUnderlying = None,
+    spot_vol_correlation: ByUnderlying = None,
+    volatility_returns: Mapping[str, ArrayLike] | None = None,
     **model_options: Any,
 ) -> RiskAssessment:
     r"""Compute value at risk and expected shortfall of a book.
@@ -60,7 +73,14 @@ def assess(
         How scenarios are drawn.
     revaluation : {"linear", "full"}, optional
         P&L as value times log return, or times exp(log return) - 1. The default is the model's: linear for the
-        parametric models, which gives a normal book its closed form, full for those made of history.
+        parametric models, which gives a normal book its closed form, full for those made of history. A book with
+        options is always revalued in full: each option by Black-Scholes, with the horizon off its time to expiry.
+    periods_per_year : float, default 252.0
+        Periods of the return history in a year, by which options age.
+    vol_of_vol, spot_vol_correlation : float or mapping of str to float, optional
+        How implied volatilities move in the scenarios: see `nautilus_metal.risk.volatility_law.VolatilityLaw`.
+    volatility_returns : mapping of str to array_like, optional
+        A history to estimate them from where they are not given; without one implied volatilities stay.
     **model_options
         Options of the model: `covariance`, `mean`, `decay`, `degrees`, `filter`, ...
 
@@ -89,14 +109,16 @@ def assess(
     started = time.perf_counter()
     if not isinstance(book, Book):
         raise InputError(f"`book` must be a Book, was {type(book).__name__}")
-    if len(book.option_index):
-        raise InputError("`book` must hold no options: they cannot be assessed yet")
     row = model_named(model)
     check_options(model, model_options)
     request = Request(horizon, scenarios, seed, sampler)
     confidence = _checked_levels(levels)
     if revaluation not in (None, *REVALUATIONS):
         raise InputError(f"`revaluation` must be one of {', '.join(REVALUATIONS)}, was {revaluation!r}")
+    law = VolatilityLaw(vol_of_vol, spot_vol_correlation, volatility_returns)
+    years = horizon / above(periods_per_year, 0.0, "`periods_per_year`")
+    if len(book.option_index) and revaluation == "linear":
+        raise InputError("`revaluation` of a book with options must be full, was 'linear'")
     engine = engine or shared_engine()
     facts = {"model": model, "seed": seed, "horizon": horizon, "device": str(engine.device)}
     facts["precision"] = str(engine.dtype).removeprefix("torch.")
@@ -104,6 +126,11 @@ def assess(
         return _empty(book, confidence, facts, started)
     window = _checked_window(book, returns, horizon)
     linear = row.linear if revaluation is None else revaluation == "linear"
+    if len(book.option_index):
+        with threads_for((len(window) + len(book.option_index)) * max(window.shape[1], request.scenarios)):
+            fitted = build(model, window, request, model_options)
+            options = OptionTask(book, fitted, request, confidence, law, window, years)
+            return _option_assessment(options, engine, evaluate_options(options, engine), facts, started)
     with threads_for(len(window) * max(window.shape[1], request.scenarios)):
         fitted = build(model, window, request, model_options)
         task = Task(book.exposures, fitted, request, confidence, linear)
@@ -171,9 +198,7 @@ def _assessment(
     book: Book, task: Task, engine: ComputeEngine, figures: Figures, facts: Mapping[str, Any], started: float
 ) -> RiskAssessment:
     index, values = book.instrument_index, book.values
-
-    def by_level(rows: Array) -> dict[float, Any]:
-        return {level: row if row.ndim else float(row) for level, row in zip(task.levels, rows, strict=True)}
+    by_level = partial(_by_level, task.levels)
 
     def incremental() -> dict[float, Array]:
         return by_level(figures.var[:, None] - losses_without(task, values, index.tolist(), engine))
@@ -197,6 +222,38 @@ def _assessment(
         _incremental=incremental,
         **facts,
     )
+
+
+def _option_assessment(
+    task: OptionTask, engine: ComputeEngine, figures: OptionFigures, facts: Mapping[str, Any], started: float
+) -> RiskAssessment:
+    by_level, fitted, names = partial(_by_level, task.levels), task.scenarios, task.book.instruments
+    moving = [names[row] for row in task.volatility_rows[0]]
+    law = [dict(zip(moving, row.tolist(), strict=True)) for row in task.volatility_law]
+    by_name: dict[str, Any] = {name: by_level(getattr(figures, name)) for name in _OPTION_FIGURES}
+    return RiskAssessment(
+        book=task.book,
+        value=task.book.value,
+        **by_name,
+        worst_loss=figures.worst_loss,
+        worst_scenario=figures.worst_scenario,
+        drift=figures.drift,
+        sampler=task.request.sampler if fitted.drawn or task.noisy else "empirical",
+        scenarios=fitted.count,
+        model_details={
+            **fitted.details,
+            "revaluation": "full",
+            "vol_of_vol": law[0],
+            "spot_vol_correlation": law[1],
+        },
+        milliseconds=(time.perf_counter() - started) * 1e3,
+        _incremental=lambda: by_level(figures.var[:, None] - option_losses_without(task, engine)),
+        **facts,
+    )
+
+
+def _by_level(levels: Sequence[float], rows: Array) -> dict[float, Any]:
+    return {level: row if row.ndim else float(row) for level, row in zip(levels, rows, strict=True)}
 
 
 def _empty(book: Book, levels: tuple[float, ...], facts: Mapping[str, Any], started: float) -> RiskAssessment:

@@ -13,6 +13,8 @@ from nautilus_metal.risk.checks import finite
 from nautilus_metal.risk.option import Option
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+_COLUMNS = ("spot", "strike", "expiry", "rate", "volatility", "dividend_yield")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ class Book:
         return tuple(dict.fromkeys(position.factor for position in self.positions))
 
     @cached_property
-    def option_index(self) -> NDArray[np.intp]:
+    def option_index(self) -> Index:
         """Which positions are options, shape (options,)."""
         return np.array([i for i, p in enumerate(self.positions) if p.option is not None], dtype=np.intp)
 
@@ -148,7 +150,15 @@ class Book:
         return np.array(values, dtype=np.float64)
 
     @cached_property
-    def instrument_index(self) -> NDArray[np.intp]:
+    def option_columns(self) -> Mapping[str, Array]:
+        """Terms and market of the options by the name that `black_scholes.price` gives them, each (options,)."""
+        options = [position.option for position in self.positions if position.option is not None]
+        columns = {name: [getattr(option, name) for option in options] for name in _COLUMNS}
+        columns["kind"] = [option.sign for option in options]
+        return {name: np.array(column, dtype=np.float64) for name, column in columns.items()}
+
+    @cached_property
+    def instrument_index(self) -> Index:
         """Column of each position's instrument, shape (positions,)."""
         column = {name: i for i, name in enumerate(self.instruments)}
         return np.array([column[p.factor] for p in self.positions], dtype=np.intp)

@@ -104,7 +104,4 @@ def book_greeks(book: Book) -> BookGreeks:
 
 def option_market(book: Book) -> dict[str, torch.Tensor]:
     """The arguments of `black_scholes.price` of a book's options, each float64 of shape (options,)."""
-    options = [position.option for position in book.positions if position.option is not None]
-    names = ("spot", "strike", "expiry", "rate", "volatility", "dividend_yield")
-    market = {name: torch.tensor([getattr(o, name) for o in options], dtype=torch.float64) for name in names}
-    return market | {"kind": torch.tensor([o.sign for o in options], dtype=torch.float64)}
+    return {name: torch.from_numpy(column) for name, column in book.option_columns.items()}
