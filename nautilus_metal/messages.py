@@ -11,6 +11,7 @@ from nautilus_metal.host import Data, custom_data
 
 RISK_REPORT_TOPIC = "data.RiskReport*"
 RISK_BREACH_TOPIC = "data.RiskBreach*"
+HEDGE_REQUEST_TOPIC = "data.HedgeRequest*"
 
 
 def level_key(level: float) -> str:
@@ -134,4 +135,54 @@ class RiskBreach(Data):
     state: str
 
 
-MESSAGES: tuple[Any, ...] = (RiskReport, RiskBreach)
+@custom_data
+class HedgeRequest(Data):
+    """What to trade so that a book's risk comes back to its target; `strategies.hedger.Hedger` executes it.
+
+    Parameters
+    ----------
+    ts_event : int
+        UNIX nanoseconds of the last price that the figures use.
+    ts_init : int
+        UNIX nanoseconds at which the request was made.
+    source : str
+        The ID of the actor that made it.
+    target : str
+        What is brought back: "delta" or "delta_gamma_vega".
+    underlying : str
+        The instrument whose risk is hedged.
+    status : str
+        "hedged" where `orders` reach the target, "infeasible" where they come as near as they may, "unneeded".
+    reason : str
+        In words.
+    base_currency : str
+        The currency of every amount.
+    orders : dict
+        By instrument: signed `quantity` to trade, whole lots; what the hedger `held` then; its `limit` or None;
+        `price`, and `cost` of the trade.
+    before, after : dict
+        By exposure: standard deviation of the P&L from it in a typical period, signed, before and after the orders.
+    risk_before, risk_after : float
+        Of all exposures together.
+    cost : float
+        Of all orders.
+    uncovered : dict
+        By instrument: why it is not in the figures.
+    """
+
+    source: str
+    target: str
+    underlying: str
+    status: str
+    reason: str
+    base_currency: str
+    orders: dict
+    before: dict
+    after: dict
+    risk_before: float
+    risk_after: float
+    cost: float
+    uncovered: dict
+
+
+MESSAGES: tuple[Any, ...] = (RiskReport, RiskBreach, HedgeRequest)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from nautilus_metal.errors import InputError
-from nautilus_metal.messages import MESSAGES, RiskBreach, RiskReport, level_key
+from nautilus_metal.messages import MESSAGES, HedgeRequest, RiskBreach, RiskReport, level_key
 
 amounts = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -40,7 +40,13 @@ def breach(ts: int = 1_700_000_000_000_000_000) -> RiskBreach:
     return RiskBreach(ts, ts + 1, "RiskActor", "normal", "var", 0.99, 100.0, 123.456, "breach")
 
 
-EXAMPLES = {RiskReport: report, RiskBreach: breach}
+def hedge(ts: int = 1_700_000_000_000_000_000) -> HedgeRequest:
+    order = {"quantity": -3.0, "held": 1.0, "limit": None, "price": 1 / 3, "cost": 0.5}
+    figures = ({"SPY.ARCX": order}, {"delta": 0.1 + 0.2}, {"delta": 0.0}, 0.3, 0.0, 0.5, {"A": "no quote"})
+    return HedgeRequest(ts, ts + 1, "HedgeActor", "delta", "SPX.CBOE", "hedged", "outside the bands", "USD", *figures)
+
+
+EXAMPLES = {RiskReport: report, RiskBreach: breach, HedgeRequest: hedge}
 
 
 def same(left, right) -> bool:

@@ -1,0 +1,349 @@
+"""Hedges: which trades in allowed instruments take risk out of a book, what they cost and how much they leave.
+
+Every function answers with a `HedgeResult`, whose status says "infeasible" with a reason where limits, lots or a lack
+of instruments stand in the way: a live actor asks, and is never thrown out of its loop. Only an argument that is no
+number raises.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nautilus_metal.errors import InputError
+from nautilus_metal.risk.book import Array
+from nautilus_metal.risk.programme import minimise
+
+UNNEEDED, HEDGED, INFEASIBLE = "unneeded", "hedged", "infeasible"
+STATUSES = (UNNEEDED, HEDGED, INFEASIBLE)
+_MOST = 100.0  # times the book's own risk: what an instrument without a limit may take on
+_NOTHING = 1e-7  # share of the book's risk that counts as none
+
+
+@dataclass(frozen=True, slots=True)
+class HedgeInstrument:
+    """What may be traded for a hedge.
+
+    Parameters
+    ----------
+    name : str
+        The instrument.
+    cost : float, default 0.0
+        Of trading one unit (half the spread, fees), in the book's base currency.
+    lot : float, default 1.0
+        Trades are whole multiples of it.
+    held : float, default 0.0
+        Signed quantity held already; the book's risk includes it.
+    limit : float, default inf
+        The largest absolute quantity that may be held after the trade.
+
+    Raises
+    ------
+    InputError
+        If a number is outside its range.
+    """
+
+    name: str
+    cost: float = 0.0
+    lot: float = 1.0
+    held: float = 0.0
+    limit: float = math.inf
+
+    def __post_init__(self) -> None:
+        for name, good in (
+            ("cost", math.isfinite(self.cost) and self.cost >= 0),
+            ("lot", math.isfinite(self.lot) and self.lot > 0),
+            ("held", math.isfinite(self.held)),
+            ("limit", self.limit >= 0),
+        ):
+            if not good:
+                raise InputError(f"`{name}` of {self.name} must be {_RANGES[name]}, was {getattr(self, name)}")
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Least and largest trade; what is held beyond the limit already may stay, but not grow."""
+        return min(-self.limit - self.held, 0.0), max(self.limit - self.held, 0.0)
+
+
+_RANGES = {"cost": "at least 0", "lot": "above 0", "held": "finite", "limit": "at least 0"}
+
+
+@dataclass(frozen=True)
+class HedgeResult:
+    """The answer of a hedge.
+
+    Attributes
+    ----------
+    status : {"unneeded", "hedged", "infeasible"}
+        Nothing to do; done; or not to be had as asked, in which case `trades` are those that come nearest.
+    reason : str
+        In words.
+    trades : mapping of str to float
+        By instrument: signed quantity to trade, whole lots; without those of 0.
+    before, after : mapping of str to float
+        Exposures, or measures of risk, in the base currency.
+    risk_before, risk_after : float
+        The risk that the hedge is to lower, in the base currency.
+    cost : float
+        Of the trades, in the base currency.
+    """
+
+    status: str
+    reason: str
+    trades: Mapping[str, float]
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    risk_before: float
+    risk_after: float
+    cost: float
+
+    @property
+    def removed(self) -> float:
+        """Share of the risk that the trades remove; 0 where there was none."""
+        return 1.0 - self.risk_after / self.risk_before if self.risk_before > 0 else 0.0
+
+
+def delta_hedge(delta: float, instrument: HedgeInstrument, unit_delta: float, band: float = 0.0) -> HedgeResult:
+    """Bring a delta within a band by one instrument: the underlying or its future.
+
+    Parameters
+    ----------
+    delta : float
+        The book's, in money for a given move (such as `BookGreeks.total["cash_delta"]`).
+    instrument : HedgeInstrument
+        What to trade.
+    unit_delta : float
+        The same of one unit of it.
+    band : float, default 0.0
+        Deltas up to here are left alone; beyond, the cheapest trade is back to its edge.
+
+    Examples
+    --------
+    >>> delta_hedge(-5_230.0, HedgeInstrument("SPY", cost=0.005), unit_delta=100.0).trades
+    {'SPY': 52.0}
+    """
+    return exposure_hedge({"delta": delta}, [instrument], [[unit_delta]], {"delta": band})
+
+
+def exposure_hedge(
+    exposures: Mapping[str, float],
+    instruments: Sequence[HedgeInstrument],
+    units: ArrayLike,
+    bands: Mapping[str, float] | None = None,
+) -> HedgeResult:
+    r"""Bring exposures (delta, gamma, vega) within bands at the least cost of trading.
+
+    Two linear programmes: the least excess over the bands that limits allow, then the least cost at that excess,
+
+    .. math:: \min_t \sum_i c_i |t_i| \quad\text{subject to}\quad |g_e + \sum_i A_{ei} t_i| \le b_e + v_e,
+
+    then rounding to lots one instrument after the other, the coarsest first, the rest solved again each time.
+
+    Parameters
+    ----------
+    exposures : mapping of str to float
+        Signed, in money of one kind so that they compare: best the standard deviation of a day's P&L from each.
+    instruments : sequence of HedgeInstrument
+        What may be traded.
+    units : array_like, shape (exposures, instruments)
+        Exposures of one unit of each instrument.
+    bands : mapping of str to float, optional
+        Absolute exposure that is left alone, 0 where not given.
+
+    Returns
+    -------
+    HedgeResult
+        Its risk is the root of the summed squares of the exposures.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, or a number is not finite.
+
+    Examples
+    --------
+    >>> fund, call = HedgeInstrument("SPY", cost=0.01), HedgeInstrument("SPY C500", cost=5.0)
+    >>> book = {"delta": -300.0, "vega": -2000.0}
+    >>> hedge = exposure_hedge(book, [fund, call], [[1.0, 30.0], [0.0, 100.0]])
+    >>> hedge.trades, hedge.after
+    ({'SPY': -300.0, 'SPY C500': 20.0}, {'delta': 0.0, 'vega': 0.0})
+    """
+    names = tuple(exposures)
+    given = np.array([exposures[name] for name in names], dtype=np.float64)
+    table = _matrix(units, (len(names), len(instruments)), "units")
+    band = np.array([(bands or {}).get(name, 0.0) for name in names], dtype=np.float64)
+    _check_finite(given, "exposures")
+    if not (band >= 0).all():
+        raise InputError(f"`bands` must be at least 0, were {dict(bands or {})}")
+    problem = _Exposures(names, given, table, band, tuple(instruments))
+    if (np.abs(given) <= band).all():
+        return problem.result(UNNEEDED, "within the bands", np.zeros(len(instruments)))
+    trades, excess = problem.solve({})
+    rounded = rounded_trades(instruments, trades, problem.size, lambda fixed: problem.solve(fixed)[0])
+    return problem.judge(rounded, excess)
+
+
+def rounded_trades(
+    instruments: Sequence[HedgeInstrument],
+    trades: Array,
+    size: Array,
+    solve: Callable[[Mapping[int, float]], Array],
+) -> Array:
+    """Round trades to lots, the one whose lot weighs most first, solving the rest again after each.
+
+    Parameters
+    ----------
+    instruments : sequence of HedgeInstrument
+        What is traded.
+    trades : ndarray, shape (instruments,)
+        The optimum in fractions.
+    size : ndarray, shape (instruments,)
+        Risk of one unit of each.
+    solve : callable
+        The optimum with some trades (by index) fixed.
+    """
+    lots = np.array([instrument.lot for instrument in instruments])
+    fixed: dict[int, float] = {}
+    for i in np.argsort(-lots * size, kind="stable").tolist():
+        low, high = instruments[i].range
+        count = round(trades[i] / lots[i])
+        count = min(max(count, math.ceil(low / lots[i]) if low > -math.inf else count),
+                    math.floor(high / lots[i]) if high < math.inf else count)  # fmt: skip
+        moved = abs(count * lots[i] - trades[i]) > 1e-6 * lots[i]
+        fixed[i] = count * lots[i]
+        if moved and len(fixed) < len(instruments):
+            trades = solve(fixed)
+    return np.array([fixed[i] for i in range(len(instruments))])
+
+
+@dataclass(frozen=True, eq=False)
+class _Exposures:
+    """One call of `exposure_hedge`."""
+
+    names: tuple[str, ...]
+    given: Array
+    table: Array
+    band: Array
+    instruments: tuple[HedgeInstrument, ...]
+
+    @property
+    def risk(self) -> float:
+        return math.hypot(*self.given)  # which does not underflow as a sum of squares does
+
+    @property
+    def size(self) -> Array:
+        return np.linalg.norm(self.table, axis=0)
+
+    def solve(self, fixed: Mapping[int, float]) -> tuple[Array, Array]:
+        """Return the cheapest trades of the least excess, and that excess, shape (exposures,)."""
+        trades = np.zeros(len(self.instruments))
+        for i, quantity in fixed.items():
+            trades[i] = quantity
+        start, unit = (self.given + self.table @ trades) / self.risk, self.risk
+        free = [i for i in range(len(trades)) if i not in fixed and self.size[i] > 0]
+        excess = np.maximum(np.abs(start) - self.band / unit, 0.0)
+        if free and excess.any():
+            scale = unit / self.size[free]
+            columns = self.table[:, free] / unit * scale
+            caps = trade_caps([self.instruments[i] for i in free], scale)
+            cost = np.array([self.instruments[i].cost for i in free]) * scale
+            moves, excess = _cheapest(start, columns, self.band / unit, caps, cost / (cost.max() or 1.0))
+            trades[free] = moves * scale
+        return trades, excess * unit
+
+    def judge(self, trades: Array, excess: Array) -> HedgeResult:
+        """Name the status of rounded trades."""
+        lots = np.array([instrument.lot for instrument in self.instruments])
+        left = np.abs(self.given + self.table @ trades) - self.band
+        rounding = 0.5 * np.abs(self.table) @ (lots * (trades != 0)) if len(lots) else np.zeros(len(left))
+        if not trades.any() or np.linalg.norm(self.given + self.table @ trades) >= self.risk:
+            return self.result(INFEASIBLE, self._why(excess, trades, "less than one lot"), np.zeros(len(trades)))
+        if (excess > _NOTHING * self.risk).any():
+            return self.result(INFEASIBLE, self._why(excess, trades, "limits"), trades)
+        if (left > rounding + _NOTHING * self.risk).any():
+            return self.result(INFEASIBLE, self._why(np.maximum(left, 0), trades, "lots"), trades)
+        return self.result(HEDGED, "outside the bands", trades)
+
+    def _why(self, excess: Array, trades: Array, cause: str) -> str:
+        if not len(self.instruments):
+            return "no instrument to hedge with"
+        worst = int(np.argmax(excess))
+        if not self.table[worst].any():
+            return f"no instrument has {self.names[worst]}"
+        at_limit = [
+            one.name
+            for one, trade in zip(self.instruments, trades, strict=True)
+            if one.limit < math.inf and abs(one.held + trade) > one.limit - one.lot
+        ]
+        cause = f"limits of {', '.join(at_limit)}" if at_limit else cause
+        return f"{cause} leave {excess[worst]:,.6g} of {self.names[worst]} outside its band"
+
+    def result(self, status: str, reason: str, trades: Array) -> HedgeResult:
+        """Put the answer together."""
+        after = self.given + self.table @ trades
+        after = np.where(np.abs(after) <= 1e-12 * self.risk, 0.0, after)
+        return HedgeResult(
+            status,
+            reason,
+            named_trades(self.instruments, trades),
+            dict(zip(self.names, self.given.tolist(), strict=True)),
+            dict(zip(self.names, after.tolist(), strict=True)),
+            self.risk,
+            math.hypot(*after),
+            trade_cost(self.instruments, trades),
+        )
+
+
+def named_trades(instruments: Sequence[HedgeInstrument], trades: Array) -> dict[str, float]:
+    """Trades by instrument, without those of 0."""
+    pairs = zip(instruments, trades.tolist(), strict=True)
+    return {instrument.name: quantity for instrument, quantity in pairs if quantity}
+
+
+def trade_cost(instruments: Sequence[HedgeInstrument], trades: Array) -> float:
+    """What the trades cost, in the base currency."""
+    return sum(one.cost * abs(quantity) for one, quantity in zip(instruments, trades.tolist(), strict=True))
+
+
+def trade_caps(instruments: Sequence[HedgeInstrument], scale: Array) -> Array:
+    """Most that may be bought and sold of each, in units of `scale`; shape (2, instruments)."""
+    ranges = np.array([instrument.range for instrument in instruments]).reshape(-1, 2)
+    return np.minimum(np.stack([ranges[:, 1], -ranges[:, 0]]) / scale, _MOST)
+
+
+def _cheapest(start: Array, columns: Array, band: Array, caps: Array, cost: Array) -> tuple[Array, Array]:
+    """Solve the two programmes: the least excess, then the least cost; all in units of the book's risk."""
+    count, exposures = columns.shape[1], len(start)
+    both = np.hstack([columns, -columns])
+    box = np.vstack([np.eye(2 * count), -np.eye(2 * count)])
+    box_bounds = np.concatenate([caps.ravel(), np.zeros(2 * count)])
+    none = np.zeros((len(box), exposures))
+    rows = np.block([[both, -np.eye(exposures)], [-both, -np.eye(exposures)], [box, none]])
+    rows = np.vstack([rows, np.hstack([np.zeros((exposures, 2 * count)), -np.eye(exposures)])])
+    bounds = np.concatenate([band - start, band + start, box_bounds, np.zeros(exposures)])
+    first = minimise(np.concatenate([np.zeros(2 * count), np.ones(exposures)]), rows, bounds).x
+    excess = np.maximum(first[2 * count :], 0.0)
+    excess[excess < _NOTHING] = 0.0
+    rows = np.vstack([both, -both, box])
+    room = band + excess * (1 + 1e-6) + 1e-9
+    bounds = np.concatenate([room - start, room + start, box_bounds])
+    second = minimise(np.tile(cost, 2) + 1e-6, rows, bounds)
+    moves = second.x if second.converged else first[: 2 * count]
+    return moves[:count] - moves[count:], excess
+
+
+def _matrix(values: ArrayLike, shape: tuple[int, int], name: str) -> Array:
+    table = np.asarray(values, dtype=np.float64)
+    if table.size == 0 and 0 in shape:
+        table = np.zeros(shape)
+    if table.shape != shape:
+        raise InputError(f"`{name}` must be of shape {shape}, was {table.shape}")
+    _check_finite(table, name)
+    return table
+
+
+def _check_finite(values: Array, name: str) -> None:
+    if not np.isfinite(values).all():
+        raise InputError(f"`{name}` must be finite, a NaN or infinity came")
