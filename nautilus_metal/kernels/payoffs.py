@@ -1,0 +1,136 @@
+"""Payoffs on simulated paths, undiscounted, one value a path; continuous ones are differentiable by every price.
+
+Barriers and extremes are monitored continuously: between two rows the logarithm is a Brownian bridge, whose chance to
+cross, and whose extreme, are known (Beaglehole, Dybvig and Zhou 1997, "Going to extremes", Financial Analysts Journal
+53(1)). Under Black-Scholes this is exact with a single step.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from nautilus_metal.kernels.gaussian import normal_cdf
+from nautilus_metal.kernels.paths import Paths
+
+AVERAGES = ("arithmetic", "geometric")
+BARRIERS = {"up_and_out": (1, False), "up_and_in": (1, True), "down_and_out": (-1, False), "down_and_in": (-1, True)}
+LOOKBACKS = ("fixed", "floating")
+
+
+def vanilla(final: Tensor, strike: float, sign: float) -> Tensor:
+    """The positive part of price minus strike (sign +1, a call) or strike minus price (-1, a put).
+
+    Examples
+    --------
+    >>> vanilla(torch.tensor([90.0, 110.0]), 100.0, 1.0)
+    tensor([ 0., 10.])
+    """
+    return (sign * (final - strike)).clamp(min=0.0)
+
+
+def digital(final: Tensor, strike: float, sign: float) -> Tensor:
+    """One where the option ends in the money."""
+    return (sign * (final - strike) > 0).to(final.dtype)
+
+
+def average(paths: Paths, kind: str) -> Tensor:
+    """Mean of the prices at the ends of the steps, today's not among them.
+
+    Parameters
+    ----------
+    paths : Paths
+        Of one asset.
+    kind : {"arithmetic", "geometric"}
+        Of the mean.
+
+    Returns
+    -------
+    Tensor
+        Shape (paths,).
+    """
+    return paths.observed.mean(0) if kind == "arithmetic" else paths.observed.log().mean(0).exp()
+
+
+def survival(paths: Paths, barrier: float, direction: int) -> Tensor:
+    """Chance that a path with these rows never touched a barrier.
+
+    Parameters
+    ----------
+    paths : Paths
+        Of one asset.
+    barrier : float
+        The level.
+    direction : int
+        +1 for a barrier above, -1 below.
+
+    Returns
+    -------
+    Tensor
+        Shape (paths,), 0 where a row is beyond the barrier.
+    """
+    distance = direction * (math.log(barrier) - paths.spots[0].log())
+    outside = distance <= 0
+    kept = torch.where(outside, 1.0, distance)
+    certain = paths.variances <= 0
+    exponent = 2.0 * kept[:-1] * kept[1:] / torch.where(certain, 1.0, paths.variances)
+    logs = torch.where(certain, 0.0, (-torch.expm1(-exponent)).log())
+    return torch.where(outside.any(0), 0.0, logs.sum(0).exp())
+
+
+def extreme(paths: Paths, direction: int) -> Tensor:
+    """Highest (+1) or lowest (-1) price of each path between today and expiry.
+
+    The uniform of each interval selects the bridge's extreme: half of the sum of its ends and of
+    sqrt(difference^2 - 2 variance ln U), in logarithms.
+    """
+    logs = direction * paths.spots[0].log()
+    gap = logs[1:] - logs[:-1]
+    square = gap * gap - 2.0 * paths.variances * paths.uniforms.log()
+    still = square <= 0
+    root = torch.where(still, 0.0, torch.where(still, 1.0, square).sqrt())
+    highest = (0.5 * (logs[1:] + logs[:-1] + root)).amax(0)
+    return (direction * highest).exp()
+
+
+def expected_extreme(paths: Paths, direction: int, strike: float | None) -> Tensor:
+    r"""Expectation, given a single step's ends, of the bridge's extreme, or of the strike where that is further.
+
+    With logarithms x and y turned by the direction s, variance v and :math:`w = \max(x, y, s\ln K)`, the chance of an
+    extreme beyond z is :math:`e^{-2(z-x)(z-y)/v}`, whose integral against :math:`e^{sz}` from w is normal. Unlike the
+    sampled extreme it is smooth in both ends, which gamma needs.
+
+    Parameters
+    ----------
+    paths : Paths
+        Of two rows.
+    direction : int
+        +1 for the highest price, -1 for the lowest.
+    strike : float or None
+        The least (highest) extreme that counts.
+
+    Returns
+    -------
+    Tensor
+        Shape (paths,).
+    """
+    x, y = direction * paths.spots[0].log()
+    v = paths.variances[0]
+    w = torch.maximum(x, y)
+    if strike is not None:
+        w = w.clamp(min=direction * math.log(strike))
+    centre = 0.5 * (x + y) + 0.25 * direction * v
+    scale = (0.5 * (x - y) ** 2 / v + 0.5 * direction * (x + y) + 0.125 * v).exp() * (0.5 * math.pi * v).sqrt()
+    beyond = scale * normal_cdf(2.0 * (centre - w) / v.sqrt())
+    return (direction * w).exp() + direction * beyond
+
+
+def lookback(paths: Paths, kind: str, strike: float, sign: float) -> Tensor:
+    """Payoff by the extreme: against the strike ("fixed") or against the last price ("floating")."""
+    direction = int(sign) if kind == "fixed" else -int(sign)
+    if len(paths.variances) > 1:
+        reached = extreme(paths, direction)
+        return vanilla(reached, strike, sign) if kind == "fixed" else sign * (paths.final[0] - reached)
+    if kind == "fixed":
+        return sign * (expected_extreme(paths, direction, strike) - strike)
+    return sign * (paths.final[0] - expected_extreme(paths, direction, None))

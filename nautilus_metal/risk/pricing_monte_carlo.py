@@ -1,0 +1,244 @@
+"""Estimates from simulated paths: blocks, control variates, and standard errors of every figure."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nautilus_metal.engine import ComputeEngine, threads_for
+from nautilus_metal.kernels.brownian import SCRAMBLES, Draws, draws, stream_seed
+from nautilus_metal.kernels.closed_forms import Inputs
+from nautilus_metal.kernels.path_greeks import Payoff, Shape, path_figures
+from nautilus_metal.kernels.paths import Parameters, Paths
+
+Array = NDArray[np.float64]
+Simulate = Callable[[Parameters, Draws], Paths]
+
+SAMPLERS = ("pseudo", "antithetic", "sobol")
+
+# random numbers of a block: it stays near the cache of a CPU, fills a GPU, and keeps a long job within memory
+_CPU_BLOCK, _GPU_BLOCK = 2**20, 2**25
+_LEAST_BLOCK = 512
+_ROUNDING = 1e-4  # a control that varies by less than this part of the figure is float32 noise around a constant
+
+
+@dataclass(frozen=True)
+class Control:
+    """A payoff on the same paths whose figures are known.
+
+    Attributes
+    ----------
+    payoff, shape
+        As of the contract.
+    figures : Tensor
+        Its exact figures, see `path_greeks.exact_figures`.
+    """
+
+    payoff: Payoff
+    shape: Shape
+    figures: Tensor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is simulated, and what is read from each path.
+
+    Attributes
+    ----------
+    inputs : Inputs
+        The parameters, float64 on the host.
+    simulate : callable
+        Paths from parameters and draws.
+    factors, steps, extra : int
+        Normals and further uniforms of each path.
+    payoff, shape
+        The contract.
+    controls : tuple of Control
+        Control variates; may be empty.
+    """
+
+    inputs: Inputs
+    simulate: Simulate
+    factors: int
+    steps: int
+    extra: int
+    payoff: Payoff
+    shape: Shape
+    controls: tuple[Control, ...] = ()
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Figures in the order of `path_greeks.names`, their standard errors, and what made them.
+
+    Attributes
+    ----------
+    values, errors : ndarray
+        Shape (figures,).
+    degrees : int
+        Degrees of freedom of the standard errors.
+    paths : int
+        Paths that were simulated.
+    """
+
+    values: Array
+    errors: Array
+    degrees: int
+    paths: int
+
+
+@dataclass
+class _Moments:
+    """Count, mean (1 + controls, figures) and centred products (figures, 1 + controls, 1 + controls)."""
+
+    count: int
+    mean: Array
+    products: Array
+
+    def __add__(self, other: "_Moments") -> "_Moments":
+        count = self.count + other.count
+        gap = other.mean - self.mean
+        outer = np.einsum("if,jf->fij", gap, gap) * (self.count * other.count / count)
+        return _Moments(count, self.mean + gap * (other.count / count), self.products + other.products + outer)
+
+
+def estimate(plan: Plan, num_simulations: int, sampler: str, seed: int, engine: ComputeEngine) -> Estimate:
+    """Simulate and estimate.
+
+    Parameters
+    ----------
+    plan : Plan
+        The contract.
+    num_simulations : int
+        Paths, at least 2; rounded up to whole pairs (antithetic) or equal scrambles (sobol).
+    sampler : {"pseudo", "antithetic", "sobol"}
+        Standard errors come from independent paths, from the means of pairs, or from independent scrambles.
+    seed : int
+        The stream.
+    engine : ComputeEngine
+        Where to compute.
+
+    Returns
+    -------
+    Estimate
+        The regression on the control variates is fitted on the same paths: a bias of the order of 1 / paths.
+    """
+    groups = min(SCRAMBLES, num_simulations) if sampler == "sobol" else 1
+    per_group = -(-num_simulations // groups)
+    per_group += sampler == "antithetic" and per_group % 2
+    with threads_for(min(per_group * dimensions(plan), _block_elements(engine))):
+        samples = _groups(plan, groups, per_group, sampler, seed, engine)
+    whole = samples[0]
+    for part in samples[1:]:
+        whole = whole + part
+    slopes = _slopes(whole)
+    exact = np.array([control.figures.numpy() for control in plan.controls]).reshape(slopes.shape)
+    adjusted = np.array([_adjusted(s.mean, slopes, exact) for s in samples])
+    values = adjusted.mean(0)
+    if groups > 1:
+        degrees = groups - 1
+        errors = adjusted.std(0, ddof=1) / np.sqrt(groups)
+    else:
+        degrees = max(1, whole.count - 1 - len(exact))
+        errors = np.sqrt(_residual(whole, slopes) / degrees / whole.count)
+    return Estimate(values, errors, degrees, per_group * groups)
+
+
+def blocks(plan: Plan, count: int, sampler: str, seed: int, engine: ComputeEngine) -> Iterator[Draws]:
+    """Draws of `count` paths on the device, in blocks of bounded size."""
+    size = max(_LEAST_BLOCK, _block_elements(engine) // dimensions(plan)) & ~1
+    for first in range(0, count, size):
+        number = min(size, count - first)
+        start = first // 2 if sampler == "antithetic" else first
+        made = draws(plan.factors, plan.steps, plan.extra, number, seed, sampler, start)
+        # a uniform next to 1 must not become 1 in float32
+        top = 1.0 - torch.finfo(engine.dtype).eps
+        yield Draws(engine.upload(made.normals), engine.upload(made.uniforms.clamp(max=top)))
+
+
+def dimensions(plan: Plan) -> int:
+    """Random numbers of one path."""
+    return plan.factors * plan.steps + plan.extra
+
+
+def _block_elements(engine: ComputeEngine) -> int:
+    return _CPU_BLOCK if engine.device.type == "cpu" else _GPU_BLOCK
+
+
+def parameters(inputs: Inputs, count: int, engine: ComputeEngine, gradients: bool = True) -> Parameters:
+    """The inputs repeated for each path, as leaves of a graph."""
+
+    def spread(tensor: Tensor) -> Tensor:
+        return engine.upload(tensor.unsqueeze(-1)).expand(*tensor.shape, count).contiguous().requires_grad_(gradients)
+
+    rows = [spread(tensor) for tensor in inputs[:4]]
+    return Parameters(rows[0], rows[1], rows[2], rows[3], engine.upload(inputs.dividend_yield.unsqueeze(-1)))
+
+
+def _groups(plan: Plan, groups: int, count: int, sampler: str, seed: int, engine: ComputeEngine) -> list[_Moments]:
+    """Moments of each group; small ones are simulated together."""
+    streams = [blocks(plan, count, sampler, stream_seed(seed, k), engine) for k in range(groups)]
+    if groups == 1 or groups * count * dimensions(plan) > _block_elements(engine):
+        return [_group(plan, stream, sampler, engine) for stream in streams]
+    parts = [drawn for stream in streams for drawn in stream]
+    joined = Draws(torch.cat([d.normals for d in parts], -1), torch.cat([d.uniforms for d in parts], -1))
+    figures = _figures(plan, joined, engine)
+    return [_moments(part, sampler, engine) for part in figures.split(count, -1)]
+
+
+def _group(plan: Plan, stream: Iterator[Draws], sampler: str, engine: ComputeEngine) -> _Moments:
+    total: _Moments | None = None
+    for drawn in stream:
+        part = _moments(_figures(plan, drawn, engine), sampler, engine)
+        total = part if total is None else total + part
+    assert total is not None
+    return total
+
+
+def _figures(plan: Plan, drawn: Draws, engine: ComputeEngine) -> Tensor:
+    """Figures of contract and controls, shape (1 + controls, figures, paths)."""
+    p = parameters(plan.inputs, drawn.normals.shape[-1], engine)
+    paths = plan.simulate(p, drawn)
+    pairs = [(plan.payoff, plan.shape), *((control.payoff, control.shape) for control in plan.controls)]
+    return torch.stack([path_figures(paths, p, payoff, shape) for payoff, shape in pairs])
+
+
+def _moments(figures: Tensor, sampler: str, engine: ComputeEngine) -> _Moments:
+    if sampler == "antithetic":
+        figures = figures.unflatten(-1, (2, -1)).mean(-2)
+    exact = figures.to(engine.exact_dtype)
+    mean = exact.mean(-1)
+    centred = (exact - mean.unsqueeze(-1)).transpose(0, 1)
+    products = centred @ centred.transpose(1, 2)
+    width = mean.shape[0]
+    moved = engine.download(torch.cat([mean.T.unsqueeze(1), products], 1))
+    return _Moments(figures.shape[-1], moved[:, 0].T.copy(), moved[:, 1 : 1 + width])
+
+
+def _slopes(whole: _Moments) -> Array:
+    """Least-squares slopes of each figure on the same figure of the controls, shape (controls, figures)."""
+    figures, width = whole.products.shape[:2]
+    slopes = np.zeros((width - 1, figures))
+    for f in range(figures if width > 1 else 0):
+        spread = np.sqrt(np.diag(whole.products[f]))
+        if not np.isfinite(whole.products[f]).all() or spread[0] == 0:
+            continue
+        used = [k for k in range(1, width) if spread[k] > _ROUNDING * spread[0]]
+        if used and whole.count > width + 1:
+            scaled = whole.products[f] / np.outer(np.where(spread > 0, spread, 1), np.where(spread > 0, spread, 1))
+            found = np.linalg.pinv(scaled[np.ix_(used, used)], rcond=1e-9) @ scaled[used, 0]
+            slopes[np.array(used) - 1, f] = found * spread[0] / spread[used]
+    return slopes
+
+
+def _adjusted(mean: Array, slopes: Array, exact: Array) -> Array:
+    return np.asarray(mean[0] - (slopes * (mean[1:] - np.where(np.isfinite(mean[1:]), exact, 0.0))).sum(0))
+
+
+def _residual(whole: _Moments, slopes: Array) -> Array:
+    """Sum of squares that the controls leave."""
+    weights = np.concatenate([np.ones((1, slopes.shape[1])), -slopes])
+    return np.clip(np.einsum("if,fij,jf->f", weights, whole.products, weights), 0.0, None)
