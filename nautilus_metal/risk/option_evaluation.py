@@ -20,8 +20,7 @@ from nautilus_metal.risk.option_task import OptionTask
 
 _SAMPLE, _LEAST_SAMPLE = 256, 16  # scenarios evaluated again in float64
 _SAMPLE_VALUES = 2**19  # option values that they may take
-_PIECE = {"cpu": 2**16}  # elements of a piece of options by scenarios: what a core's cache holds, or a device's fill
-_DEVICE_PIECE = 2**21
+_PIECE = 2**20  # elements of a piece of options by scenarios: more fill no device, fewer make threads wait
 _MARKET_PIECE = 2**22  # elements of a piece of instruments by scenarios
 _ROWS = 256  # options in a piece, where there are enough scenarios
 
@@ -79,9 +78,8 @@ class _Tables:
         """Rows of options to take at a time, pieces of the scenarios with their moves, scratch for both."""
         options, assets = len(self.notionals), len(self.exposures)
         volatilities = len(scenarios.row) if scenarios.noise is not None else 0
-        piece = _PIECE.get(self.exposures.device.type, _DEVICE_PIECE)
-        width = min(scenarios.size, max(1, piece // min(options, _ROWS)), max(1, _MARKET_PIECE // assets))
-        rows = min(options, max(1, piece // width))
+        width = min(scenarios.size, max(1, _PIECE // min(options, _ROWS)), max(1, _MARKET_PIECE // assets))
+        rows = min(options, max(1, _PIECE // width))
         with ExitStack() as stack:
             market = self._scratch(stack, (2 * assets + volatilities) * width)
             yield rows, _walk(scenarios, width, market), self._scratch(stack, BUFFERS * rows * width)
