@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from nautilus_trader.backtest.engine import BacktestEngine
 from nautilus_trader.model.currencies import USD
 
@@ -34,9 +33,6 @@ HOLDOUT_FROM = "2006-01-01"  # no setting of a risk model was chosen on prices f
 
 def prepare(options: BacktestOptions) -> Path:
     """Check what can be checked before any work, and make the folder of the outputs."""
-    # The host's analyzer appends every closed position to a pandas series. With pandas' default strings in Arrow
-    # chunks the ten-thousandth append takes 50 times as long as the first.
-    pd.set_option("mode.string_storage", "python")
     options.check_models(MODELS)
     if find_spec("matplotlib") is None:
         raise InputError("report.png needs matplotlib: pip install 'nautilus_metal[examples]'")
@@ -78,6 +74,9 @@ class Recorder:
         self.reports = 0
         self._progress = Progress(options.name, len(market.ts)) if options.progress else None
         self._receivers = receivers
+        # The host's analyzer copies its whole record for every position that closes, which with 25,000 of them takes
+        # longer than the trading. `run_analysis` is off: nobody reads that record.
+        engine.portfolio.analyzer.record_trade = lambda *_, **__: None
         bus = engine.kernel.msgbus
         bus.subscribe(topic=RISK_REPORT_TOPIC, handler=self._on_report)
         bus.subscribe(topic=f"data.bars.{market.bar_types[-1]}", handler=self._on_last_bar)
@@ -85,11 +84,14 @@ class Recorder:
     def run(self, action: Callable[[], Any]) -> tuple[Any, float]:
         """Run the backtest; return what `action` does, and the wall seconds."""
         gc.collect()
-        gc.freeze()  # a hundred thousand bars that stay: not to be searched for garbage again and again
+        gc.freeze()  # bars and orders stay: they are not to be searched for garbage over and over
+        thresholds = gc.get_threshold()
+        gc.set_threshold(100_000, 20, 100)
         start = time.perf_counter()
         try:
             result = action()
         finally:
+            gc.set_threshold(*thresholds)
             gc.unfreeze()
             if self._progress:
                 self._progress.finish()

@@ -1,1 +1,1 @@
-"""What a backtest leaves behind: verdicts on its risk reports, tables, a page and a picture. Plain arrays, no host."""
+"""What a backtest leaves behind: verdicts on its risk reports, tables, a page and a picture."""
