@@ -14,6 +14,7 @@ from nautilus_metal.kernels.paths import Paths
 from nautilus_metal.kernels.payoffs import vanilla
 
 _DEGREE = 4
+_LEAST_STEPS = 16  # the coarsest lattice still has the levels that the Greeks are read from
 _POINTS_A_TERM = 20
 _RIDGE = 1e-12
 
@@ -187,7 +188,7 @@ class LatticeFigures(NamedTuple):
     price, delta, gamma, theta : Tensor
         As in `black_scholes.Greeks`.
     error : Tensor
-        Estimate of the price's discretisation error: what the extrapolation moved it by.
+        Estimate of the price's discretisation error: what the extrapolation, or doubling the steps, moved it by.
     """
 
     price: Tensor
@@ -211,15 +212,15 @@ def lattice(
     """Price American or Bermudan options on a binomial lattice, batched over contracts.
 
     The step before expiry holds Black-Scholes prices, which makes the error smooth in the number of steps, and two
-    lattices, of `steps` and half of them, are extrapolated. Up and down are equally likely and the forward is exact,
-    so that no volatility is too low for the rate.
+    lattices, of `steps` and half of them, are extrapolated; a third one, of a quarter, tells the error. Up and down
+    are equally likely and the forward is exact, so that no volatility is too low for the rate.
 
     Parameters
     ----------
     spot, strike, expiry, rate, volatility, dividend_yield, kind
         As for `black_scholes.price`.
     steps : int, default 200
-        Of the finer lattice; rounded up to an even number (a multiple of twice the dates).
+        Of the finest lattice; rounded up to a multiple of four times the dates, or of four.
     dates : int, optional
         Exercise dates at equal distances, the last at expiry, today not among them; any time if not given.
 
@@ -231,7 +232,7 @@ def lattice(
     Raises
     ------
     InputError
-        As for `black_scholes.price`; or if `steps` is below 8 or `dates` below 1.
+        As for `black_scholes.price`; or if `steps` is below 16 or `dates` below 1.
 
     References
     ----------
@@ -244,21 +245,22 @@ def lattice(
     >>> found.price
     tensor([ 2.4725, 11.9744], dtype=torch.float64)
     """
-    if steps < 8:
-        raise InputError(f"`steps` must be at least 8, was {steps}")
+    if steps < _LEAST_STEPS:
+        raise InputError(f"`steps` must be at least {_LEAST_STEPS}, was {steps}")
     if dates is not None and dates < 1:
         raise InputError(f"`dates` must be at least 1, was {dates}")
-    unit = 2 * (dates or 1)
+    unit = 4 * (dates or 1)
     steps = -(-steps // unit) * unit
     numbers = {"spot": spot, "strike": strike, "expiry": expiry, "rate": rate, "volatility": volatility}
     arguments = torch.broadcast_tensors(*tensors(numbers | {"dividend_yield": dividend_yield}))
     sign = kind_sign(kind)
-    coarse = _roll(arguments, sign, steps // 2, dates)
-    fine = _roll(arguments, sign, steps, dates)
+    rough, coarse, fine = (_roll(arguments, sign, steps // part, dates) for part in (4, 2, 1))
     price, delta, gamma, theta = (2 * f - c for f, c in zip(fine, coarse, strict=True))
+    before = 2 * coarse[0] - rough[0]
+    error = torch.maximum((price - before).abs(), (price - fine[0]).abs())
     if dates is None:
         price = torch.maximum(price, (sign * (arguments[0] - arguments[1])).clamp(min=0))
-    return LatticeFigures(price, delta, gamma, theta, (price - fine[0]).abs())
+    return LatticeFigures(price, delta, gamma, theta, error)
 
 
 def _roll(arguments: tuple[Tensor, ...], sign: float | Tensor, steps: int, dates: int | None) -> tuple[Tensor, ...]:

@@ -216,7 +216,7 @@ def _lattice(terms: Terms) -> Route:
         x.volatility[0],
         x.dividend_yield[0],
         "call" if terms.sign > 0 else "put",
-        steps=max(8, terms.options["steps"] or 400),
+        steps=terms.options["steps"] or 400,
         dates=dates,
     )
     vega, rho = torch.autograd.grad(found.price, (x.volatility, x.rate))
