@@ -44,7 +44,7 @@ def test_a_batch_is_quantlibs(kind):
     for index, row in enumerate(GRID):
         option, exact = quantlib(*row, kind)
         assert abs(float(found.price[index]) - exact) < float(found.error[index]) + 2e-4, row
-        assert float(found.error[index]) < 1e-2
+        assert float(found.error[index]) < 2e-2  # of a spot of 100
         if 0.05 < abs(option.delta()) < 0.95:
             assert float(found.delta[index]) == pytest.approx(option.delta(), abs=4e-3), row
 
