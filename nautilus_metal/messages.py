@@ -11,6 +11,8 @@ from nautilus_metal.host import Data, custom_data
 
 RISK_REPORT_TOPIC = "data.RiskReport*"
 RISK_BREACH_TOPIC = "data.RiskBreach*"
+GREEKS_REPORT_TOPIC = "data.GreeksReport*"
+STRESS_REPORT_TOPIC = "data.StressReport*"
 HEDGE_REQUEST_TOPIC = "data.HedgeRequest*"
 
 
@@ -52,9 +54,13 @@ class RiskReport(Data):
     value : float
         The book's net value.
     levels : dict
-        `{"0.99": {"var": ..., "es": ..., "var_se": ..., "es_se": ...}, ...}`; `*_se` are standard errors.
+        `{"0.99": {"var": ..., "es": ..., "var_se": ..., "es_se": ...}, ...}`; `*_se` are standard errors. A book with
+        options has `var_delta_gamma` and `es_delta_gamma` beside them, from second-order expansions on the same
+        scenarios.
     positions : dict
-        By instrument: signed `quantity`, `price`, signed `value`, and `component_var`, `component_es` by level.
+        By instrument: signed `quantity`, `price`, signed `value`, and `component_var`, `component_es` by level. An
+        option has `underlying`, `spot`, `expiry` (years), `volatility`, `volatility_source`, `volatility_age`
+        (seconds) and `delta`, `gamma`, `vega`, `theta` as in `GreeksReport` as well.
     uncovered : dict
         By instrument: why it is not in the figures.
     worst_loss : float
@@ -136,6 +142,74 @@ class RiskBreach(Data):
 
 
 @custom_data
+class GreeksReport(Data):
+    """Sensitivities of the positions held at one time, multipliers and exchange rates applied.
+
+    The measures are `delta` (per 1.00 of the underlying's price), `cash_delta` (per 100% of it), `gamma` (of delta, per
+    1.00), `cash_gamma` (gamma times spot squared), `vega` (per 1.00 of volatility), `theta` (per year), `rho` (per
+    1.00 of the rate), `vanna` (of delta, per 1.00 of volatility) and `volga` (of vega).
+
+    Parameters
+    ----------
+    ts_event, ts_init : int
+        As in the `RiskReport` of the same moment.
+    source : str
+        The ID of the actor that made it.
+    base_currency : str
+        The currency of every amount.
+    value : float
+        The book's net value.
+    totals : dict
+        Each measure summed over the book; `delta`, `gamma` and `vanna` only mean something on one underlying.
+    underlyings : dict
+        By underlying: each measure summed over what moves with it.
+    positions : dict
+        By instrument: each measure; an option has `underlying`, `spot`, `expiry` (years), `volatility`,
+        `volatility_source` and `volatility_age` (seconds) as well.
+    uncovered : dict
+        By instrument: why it is not in the figures.
+    """
+
+    source: str
+    base_currency: str
+    value: float
+    totals: dict
+    underlyings: dict
+    positions: dict
+    uncovered: dict
+
+
+@custom_data
+class StressReport(Data):
+    """P&L of the positions held at one time under moves of the market, by full revaluation. A gain is positive.
+
+    Parameters
+    ----------
+    ts_event, ts_init : int
+        As in the `RiskReport` of the same moment.
+    source : str
+        The ID of the actor that made it.
+    base_currency : str
+        The currency of every amount.
+    value : float
+        The book's net value.
+    stresses : dict
+        By name: `profit`, and the moves `spot`, `volatility` (relative) and `days` that make it.
+    grid : dict
+        `spots`, `volatilities` (relative moves), `days`, and `profits` nested in that order; empty without a grid.
+    uncovered : dict
+        By instrument: why it is not in the figures.
+    """
+
+    source: str
+    base_currency: str
+    value: float
+    stresses: dict
+    grid: dict
+    uncovered: dict
+
+
+@custom_data
 class HedgeRequest(Data):
     """What to trade so that a book's risk comes back to its target; `strategies.hedger.Hedger` executes it.
 
@@ -185,4 +259,4 @@ class HedgeRequest(Data):
     uncovered: dict
 
 
-MESSAGES: tuple[Any, ...] = (RiskReport, RiskBreach, HedgeRequest)
+MESSAGES: tuple[Any, ...] = (RiskReport, RiskBreach, GreeksReport, StressReport, HedgeRequest)

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from nautilus_metal.errors import InputError
-from nautilus_metal.messages import MESSAGES, HedgeRequest, RiskBreach, RiskReport, level_key
+from nautilus_metal.messages import (
+    MESSAGES,
+    GreeksReport,
+    HedgeRequest,
+    RiskBreach,
+    RiskReport,
+    StressReport,
+    level_key,
+)
 
 amounts = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -46,7 +54,25 @@ def hedge(ts: int = 1_700_000_000_000_000_000) -> HedgeRequest:
     return HedgeRequest(ts, ts + 1, "HedgeActor", "delta", "SPX.CBOE", "hedged", "outside the bands", "USD", *figures)
 
 
-EXAMPLES = {RiskReport: report, RiskBreach: breach, HedgeRequest: hedge}
+def greeks(ts: int = 1_700_000_000_000_000_000) -> GreeksReport:
+    measures = {"delta": 1 / 3, "vega": -1e6 / 7}
+    row = measures | {"volatility": 0.2, "volatility_source": "quote", "volatility_age": 0.0}
+    return GreeksReport(ts, ts + 1, "RiskActor", "USD", 1e6 / 3, measures, {"SPY": measures}, {"C": row}, {"P": "why"})
+
+
+def stress(ts: int = 1_700_000_000_000_000_000) -> StressReport:
+    rows = {"crash": {"profit": -1e6 / 3, "spot": -0.2, "volatility": 0.5, "days": 0.0}}
+    grid = {"spots": [-0.1], "volatilities": [0.0], "days": [0.0, 1.0], "profits": [[[1 / 3, 0.1 + 0.2]]]}
+    return StressReport(ts, ts + 1, "RiskActor", "USD", 1e6 / 3, rows, grid, {"P": "why"})
+
+
+EXAMPLES = {
+    RiskReport: report,
+    RiskBreach: breach,
+    GreeksReport: greeks,
+    StressReport: stress,
+    HedgeRequest: hedge,
+}
 
 
 def same(left, right) -> bool:

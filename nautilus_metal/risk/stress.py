@@ -13,7 +13,7 @@ from nautilus_metal.risk.book import Array, Book
 from nautilus_metal.risk.checks import at_least, finite
 from nautilus_metal.risk.greeks import option_market
 
-DAYS_PER_YEAR = 365.0
+DAYS_PER_YEAR = 365.25  # as in the host library
 _PIECE = 2**18  # revaluations at a time
 _LEAST = {"spot": -1.0, "volatility": -1.0, "days": 0.0}
 
