@@ -123,6 +123,7 @@ def _quantile_weights(count: int, level: float, size: int) -> Tensor:
     return weights / weights.sum()
 
 
+@lru_cache(maxsize=1)
 def _gauss_legendre(nodes: int) -> tuple[Tensor, Tensor]:
     """Nodes and weights on [-1, 1] from the Jacobi matrix (Golub and Welsch 1969)."""
     k = torch.arange(1, nodes, dtype=torch.float64)

@@ -194,11 +194,14 @@ def fit_degrees(standardised: Tensor) -> float:
         moves.
     """
     squares = (standardised[standardised.any(dim=-1)].to(torch.float32) ** 2).flatten()
-    likelihoods = []
+    chosen, best = DEGREES_GRID[0], -math.inf
     for degrees in DEGREES_GRID:
         constant = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - 0.5 * math.log(math.pi * (degrees - 2))
-        likelihoods.append(constant - (degrees + 1) / 2 * float(torch.log1p(squares / (degrees - 2)).mean()))
-    return DEGREES_GRID[max(range(len(likelihoods)), key=likelihoods.__getitem__)]
+        likelihood = constant - (degrees + 1) / 2 * float(torch.log1p(squares / (degrees - 2)).mean())
+        if likelihood < best:
+            break  # it has one peak
+        chosen, best = degrees, likelihood
+    return chosen
 
 
 def _standardised(window: Tensor, covariance: str, decay: float) -> Tensor:

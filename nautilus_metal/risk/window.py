@@ -42,6 +42,7 @@ class ReturnWindow:
         self._head = 0  # column of the current period
         self._seen = 0  # periods since the start
         self._period: int | None = None
+        self._spoiled = False  # whether a price was ever not positive: the usual case needs no look at the history
         self.prices: dict[str, float] = {}
         self.late = 0
 
@@ -107,7 +108,7 @@ class ReturnWindow:
                 reasons[instrument] = "no price history"
             elif count < minimum:
                 reasons[instrument] = f"{count} of {minimum} returns of history"
-            elif not np.isfinite(self._slice([instrument], count)).all():
+            elif self._spoiled and not np.isfinite(self._slice([instrument], count)).all():
                 reasons[instrument] = "a price of its history was not positive"
         return reasons
 
@@ -136,6 +137,7 @@ class ReturnWindow:
         if row is None:
             row = self._add(instrument)
         self._logs[row, self._head] = log
+        self._spoiled |= log != log
 
     def _known(self) -> dict[str, dict[int, float]]:
         """Log prices by period of each instrument, from its first one on, as far back as the window reaches."""
