@@ -23,7 +23,7 @@ from nautilus_metal.report.charts import (
 from nautilus_metal.report.run import RunReport, date_text, summary
 from nautilus_metal.report.svg import minus
 from nautilus_metal.report.terminal import HEADINGS, hit_rate, verdict_rows
-from nautilus_metal.report.verdict import PASS_P_VALUE, ModelResult, percent
+from nautilus_metal.report.verdict import PASS_P_VALUE, ModelResult, clusters, percent
 from nautilus_metal.risk.validation import VarScore
 
 WORST_DAYS = 12
@@ -90,7 +90,10 @@ def _section(heading: str, hint: str, *body: str) -> str:
 def _head(run: RunReport, facts: Mapping[str, Any]) -> str:
     chosen = run.chosen
     period = f"{facts['first_report']} to {facts['last_report']}, {run.days:,} days of prices"
-    state = "pass" if chosen.passes(holdout=bool(chosen.holdout)) else "fail"
+    scores = chosen.holdout or chosen.scores
+    state = "fail" if not chosen.passes(holdout=bool(chosen.holdout)) else "pass"
+    if state == "pass" and any(clusters(entry) for entry in scores.values()):
+        state = "mixed"
     sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in run.conclusion())
     return (
         f'<header><h1>{escape(run.title)}</h1><div class="sub">{escape(period)}; {escape(run.main)}, '

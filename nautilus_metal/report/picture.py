@@ -85,6 +85,7 @@ def _pnl(axis: Any, result: ModelResult) -> None:
                  label=f"beyond {percent(outer)}: {int(hits_outer.sum()):,} days")  # fmt: skip
     axis.axhline(0, color="#8e98a3", lw=0.7)
     axis.margins(x=0.005)
+    axis.set_ylim(top=axis.get_ylim()[1] * 1.2)
     axis.legend(loc="upper left", fontsize=9, frameon=False, ncols=4)
     _money_axis(axis, result.series.base_currency)
 

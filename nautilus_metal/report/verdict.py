@@ -157,12 +157,13 @@ def _coverage(model: str, scores: dict[float, VarScore], period: str) -> str:
     if failed:
         ways = (f"too {'many' if s.exceptions > s.expected else 'few'} at {percent(level)}" for level, s in failed)
         verdict = f"FAILS Kupiec's test ({', '.join(ways)})"
-    clustered = [f"{percent(level)} (p {p_text(s.christoffersen_p)})" for level, s in scores.items() if _clusters(s)]
+    clustered = [f"{percent(level)} (p {p_text(s.christoffersen_p)})" for level, s in scores.items() if clusters(s)]
     also = f" Christoffersen's test, by which they must also come alone, rejects {', '.join(clustered)}."
     return f"{model}{period} {verdict}: {counts}.{also if clustered else ''}"
 
 
-def _clusters(entry: VarScore) -> bool:
+def clusters(entry: VarScore) -> bool:
+    """Return whether Christoffersen's test rejects (p under 0.05)."""
     return entry.christoffersen_p is not None and entry.christoffersen_p < PASS_P_VALUE
 
 
