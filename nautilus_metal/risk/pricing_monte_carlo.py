@@ -22,6 +22,7 @@ SAMPLERS = ("pseudo", "antithetic", "sobol")
 # random numbers of a block: it stays near the cache of a CPU, fills a GPU, and keeps a long job within memory
 _CPU_BLOCK, _GPU_BLOCK = 2**20, 2**25
 _LEAST_BLOCK = 512
+_LEAST_FIT = 64  # units under which controls are left out: a perfect fit by chance would hide the error
 _ROUNDING = 1e-4  # a control that varies by less than this part of the figure is float32 noise around a constant
 
 
@@ -128,10 +129,18 @@ def estimate(plan: Plan, num_simulations: int, sampler: str, seed: int, engine: 
     """
     groups = min(SCRAMBLES, num_simulations) if sampler == "sobol" else 1
     per_group = -(-num_simulations // groups)
-    per_group += sampler == "antithetic" and per_group % 2
+    if sampler == "antithetic":
+        per_group = max(4, per_group + per_group % 2)  # a standard error takes two pairs
     with threads_for(min(per_group * dimensions(plan), _block_elements(engine))):
         samples = _groups(plan, groups, per_group, sampler, seed, engine)
-    whole = samples[0]
+    with np.errstate(invalid="ignore", over="ignore"):  # what overflowed on the device stays NaN or infinite
+        values, errors, degrees = _summary(plan, samples)
+    return Estimate(values, errors, degrees, per_group * groups)
+
+
+def _summary(plan: Plan, samples: list[_Moments]) -> tuple[Array, Array, int]:
+    """Figures, standard errors and their degrees of freedom from one sample or from independent groups."""
+    groups, whole = len(samples), samples[0]
     for part in samples[1:]:
         whole = whole + part
     slopes = _slopes(whole)
@@ -139,12 +148,9 @@ def estimate(plan: Plan, num_simulations: int, sampler: str, seed: int, engine: 
     adjusted = np.array([_adjusted(s.mean, slopes, exact) for s in samples])
     values = adjusted.mean(0)
     if groups > 1:
-        degrees = groups - 1
-        errors = adjusted.std(0, ddof=1) / np.sqrt(groups)
-    else:
-        degrees = max(1, whole.count - 1 - len(exact))
-        errors = np.sqrt(_residual(whole, slopes) / degrees / whole.count)
-    return Estimate(values, errors, degrees, per_group * groups)
+        return values, adjusted.std(0, ddof=1) / np.sqrt(groups), groups - 1
+    degrees = max(1, whole.count - 1 - len(exact))
+    return values, np.sqrt(_residual(whole, slopes) / degrees / whole.count), degrees
 
 
 def blocks(plan: Plan, count: int, sampler: str, seed: int, engine: ComputeEngine) -> Iterator[Draws]:
@@ -227,7 +233,7 @@ def _slopes(whole: _Moments) -> Array:
         if not np.isfinite(whole.products[f]).all() or spread[0] == 0:
             continue
         used = [k for k in range(1, width) if spread[k] > _ROUNDING * spread[0]]
-        if used and whole.count > width + 1:
+        if used and whole.count >= _LEAST_FIT:
             scaled = whole.products[f] / np.outer(np.where(spread > 0, spread, 1), np.where(spread > 0, spread, 1))
             found = np.linalg.pinv(scaled[np.ix_(used, used)], rcond=1e-9) @ scaled[used, 0]
             slopes[np.array(used) - 1, f] = found * spread[0] / spread[used]

@@ -101,6 +101,8 @@ def _simulated(request: Request) -> Route:
     details |= {"steps": plan.steps, "control_variates": len(plan.controls), "degrees_of_freedom": found.degrees}
     error = float(found.errors[0])
     halves = {level: student_quantile(0.5 + level / 2, found.degrees) * error for level in CONFIDENCE}
+    if not math.isfinite(found.values[0]):
+        raise InputError(f"`volatility` must leave prices finite in {engine.dtype}, was {terms.number('volatility')}")
     values, errors = _by_name(found, terms.assets)
     return Route(values, errors, halves, found.paths, method, details)
 
@@ -151,9 +153,7 @@ def _by_name(found: Estimate, assets: int) -> tuple[dict[str, Figure], dict[str,
     for name in dict.fromkeys(rows):
         at = [i for i, each in enumerate(rows) if each == name]
         if not all(math.isfinite(found.values[i]) for i in at):
-            if name == "price":
-                raise ArithmeticError("the simulation overflowed: its price is not finite")
-            continue
+            continue  # not defined for this contract
         per_asset = name in ("delta", "gamma", "vega") and assets > 1
         values[name] = tuple(float(found.values[i]) for i in at) if per_asset else float(found.values[at[0]])
         errors[name] = tuple(float(found.errors[i]) for i in at) if per_asset else float(found.errors[at[0]])

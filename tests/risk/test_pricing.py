@@ -445,6 +445,19 @@ def test_two_paths_are_enough_for_an_honest_interval():
     assert high - low == pytest.approx(2 * 12.7062 * found.standard_errors["price"], rel=1e-5)
 
 
+@pytest.mark.parametrize("sampler", ["pseudo", "antithetic", "sobol"])
+@pytest.mark.parametrize("num_simulations", [2, 3, 5, 17])
+def test_few_paths_still_have_an_error(sampler, num_simulations):
+    found = ours(num_simulations=num_simulations, seed=2, strike=50.0, sampler=sampler)
+    assert found.num_simulations >= num_simulations
+    assert min(found.standard_errors[name] for name in ("price", "delta", "gamma", "vega")) > 0
+
+
+def test_an_overflow_is_an_error_and_not_a_price():
+    with pytest.raises(InputError, match="`volatility` must leave prices finite in"):
+        ours(spot=1e38, strike=1e38, volatility=5.0, engine=ComputeEngine("cpu"))
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
