@@ -1,6 +1,15 @@
 """The engine component and the actors: what a user puts into a system's configuration."""
 
 from nautilus_metal.actors.engine import MetalEngine, MetalEngineActor, MetalEngineConfig
+from nautilus_metal.actors.hedge import HedgeActor, HedgeActorConfig
 from nautilus_metal.actors.risk import RiskActor, RiskActorConfig
 
-__all__ = ["MetalEngine", "MetalEngineActor", "MetalEngineConfig", "RiskActor", "RiskActorConfig"]
+__all__ = [
+    "HedgeActor",
+    "HedgeActorConfig",
+    "MetalEngine",
+    "MetalEngineActor",
+    "MetalEngineConfig",
+    "RiskActor",
+    "RiskActorConfig",
+]

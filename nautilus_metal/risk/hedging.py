@@ -19,7 +19,7 @@ from nautilus_metal.risk.programme import minimise
 UNNEEDED, HEDGED, INFEASIBLE = "unneeded", "hedged", "infeasible"
 STATUSES = (UNNEEDED, HEDGED, INFEASIBLE)
 _MOST = 100.0  # times the book's own risk: what an instrument without a limit may take on
-_NOTHING = 1e-7  # share of the book's risk that counts as none
+_NOTHING = 1e-6  # share of the book's risk that counts as none
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,8 @@ class HedgeResult:
     Attributes
     ----------
     status : {"unneeded", "hedged", "infeasible"}
-        Nothing to do; done; or not to be had as asked, in which case `trades` are those that come nearest.
+        Nothing to do, or less than a lot; done, to the nearest lots; or not to be had as asked, in which case
+        `trades` are those that come nearest.
     reason : str
         In words.
     trades : mapping of str to float
@@ -255,18 +256,18 @@ class _Exposures:
 
     def judge(self, trades: Array, excess: Array) -> HedgeResult:
         """Name the status of rounded trades."""
-        lots = np.array([instrument.lot for instrument in self.instruments])
-        left = np.abs(self.given + self.table @ trades) - self.band
-        rounding = 0.5 * np.abs(self.table) @ (lots * (trades != 0)) if len(lots) else np.zeros(len(left))
-        if not trades.any() or np.linalg.norm(self.given + self.table @ trades) >= self.risk:
-            return self.result(INFEASIBLE, self._why(excess, trades, "less than one lot"), np.zeros(len(trades)))
-        if (excess > _NOTHING * self.risk).any():
-            return self.result(INFEASIBLE, self._why(excess, trades, "limits"), trades)
-        if (left > rounding + _NOTHING * self.risk).any():
-            return self.result(INFEASIBLE, self._why(np.maximum(left, 0), trades, "lots"), trades)
-        return self.result(HEDGED, "outside the bands", trades)
+        short = bool((excess > _NOTHING * self.risk).any())
+        none = np.zeros(len(trades))
+        if math.hypot(*(self.given + self.table @ trades)) >= self.risk:
+            if short:
+                return self.result(INFEASIBLE, self._why(excess, none), none)
+            return self.result(UNNEEDED, "less than one lot would be traded", none)
+        if short:
+            return self.result(INFEASIBLE, self._why(excess, trades), trades)
+        left = np.abs(self.given + self.table @ trades) > self.band + _NOTHING * self.risk
+        return self.result(HEDGED, "to the nearest lots" if left.any() else "into the bands", trades)
 
-    def _why(self, excess: Array, trades: Array, cause: str) -> str:
+    def _why(self, excess: Array, trades: Array) -> str:
         if not len(self.instruments):
             return "no instrument to hedge with"
         worst = int(np.argmax(excess))
@@ -277,7 +278,7 @@ class _Exposures:
             for one, trade in zip(self.instruments, trades, strict=True)
             if one.limit < math.inf and abs(one.held + trade) > one.limit - one.lot
         ]
-        cause = f"limits of {', '.join(at_limit)}" if at_limit else cause
+        cause = f"limits of {', '.join(at_limit)}" if at_limit else "the instruments"
         return f"{cause} leave {excess[worst]:,.6g} of {self.names[worst]} outside its band"
 
     def result(self, status: str, reason: str, trades: Array) -> HedgeResult:

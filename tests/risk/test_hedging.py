@@ -63,7 +63,7 @@ def test_a_delta_hedge_keeps_its_promises(delta, unit, band, lot, held, limit):
     assert abs(held + trade) <= max(limit, abs(held))
     assert result.cost == pytest.approx(0.01 * abs(trade))
     if result.status == "unneeded":
-        assert abs(delta) <= band
+        assert abs(delta) <= band + 0.5 * lot * unit
     if result.status == "hedged":
         assert abs(result.after["delta"]) <= band + 0.5 * lot * unit + 1e-6 * abs(delta)
 
@@ -125,7 +125,7 @@ def test_lots_and_limits_against_every_combination(exposures, table, limits):
         ([], np.zeros((2, 0)), "no instrument to hedge with"),
         ([HedgeInstrument("FUND")], [[1.0], [0.0]], "no instrument has vega"),
         ([HedgeInstrument("FUND"), HedgeInstrument("CALL", limit=3)], [[1.0, 5.0], [0.0, 10.0]], "limits of CALL"),
-        ([HedgeInstrument("CALL", lot=1000)], [[0.1], [10.0]], "less than one lot"),
+        ([HedgeInstrument("CALL", limit=0)], [[0.1], [10.0]], "limits of CALL"),
     ],
 )
 def test_what_cannot_be_hedged_is_an_answer_with_a_reason(instruments, units, reason):
@@ -133,9 +133,15 @@ def test_what_cannot_be_hedged_is_an_answer_with_a_reason(instruments, units, re
     assert result.status == "infeasible"
     assert reason in result.reason
     assert result.risk_after <= result.risk_before
-    if "CALL" in reason:
+    if len(instruments) == 2:
         assert result.trades == {"FUND": -115.0, "CALL": 3.0}
         assert result.after == {"delta": 0.0, "vega": -870.0}
+
+
+def test_less_than_a_lot_is_left_alone():
+    result = delta_hedge(-40.0, HedgeInstrument("FUND", lot=100.0), 1.0)
+    assert (result.status, result.trades) == ("unneeded", {})
+    assert result.reason == "less than one lot would be traded"
 
 
 def scenario_case(seed: int, n: int, count: int, cost: float):
