@@ -145,9 +145,9 @@ class RiskBreach(Data):
 class GreeksReport(Data):
     """Sensitivities of the positions held at one time, multipliers and exchange rates applied.
 
-    The measures are `delta` (per 1.00 of the underlying's price), `cash_delta` (per 100% of it), `gamma` (of delta, per
-    1.00), `cash_gamma` (gamma times spot squared), `vega` (per 1.00 of volatility), `theta` (per year), `rho` (per
-    1.00 of the rate), `vanna` (of delta, per 1.00 of volatility) and `volga` (of vega).
+    The measures are `delta` (per 1.00 of the underlying's price), `cash_delta` (per 100% of it), `gamma` (of delta,
+    per 1.00), `cash_gamma` (gamma times spot squared), `vega` (per 1.00 of volatility), `theta` (per year), `rho`
+    (per 1.00 of the rate), `vanna` (of delta, per 1.00 of volatility) and `volga` (of vega).
 
     Parameters
     ----------

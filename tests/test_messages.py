@@ -57,7 +57,7 @@ def hedge(ts: int = 1_700_000_000_000_000_000) -> HedgeRequest:
 def greeks(ts: int = 1_700_000_000_000_000_000) -> GreeksReport:
     measures = {"delta": 1 / 3, "vega": -1e6 / 7}
     row = measures | {"volatility": 0.2, "volatility_source": "quote", "volatility_age": 0.0}
-    return GreeksReport(ts, ts + 1, "RiskActor", "USD", 1e6 / 3, measures, {"SPY": measures}, {"C": row}, {"P": "why"})
+    return GreeksReport(ts, ts + 1, "RiskActor", "USD", 1e6 / 3, measures, {"S": measures}, {"C": row}, {"P": "why"})
 
 
 def stress(ts: int = 1_700_000_000_000_000_000) -> StressReport:

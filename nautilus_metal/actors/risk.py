@@ -3,95 +3,36 @@
 from typing import Any
 
 from nautilus_metal.actors.engine import MetalEngine
-from nautilus_metal.errors import InputError
+from nautilus_metal.actors.option_market import OptionMarket
+from nautilus_metal.actors.risk_config import HELD, RiskActorConfig, check
+from nautilus_metal.actors.risk_messages import Stamp, greeks_report, risk_report, stress_report
+from nautilus_metal.actors.snapshot import Snapshot, Snapshots
 from nautilus_metal.host import (
     Actor,
-    ActorConfig,
     Bar,
     BarType,
-    Holding,
-    InstrumentId,
+    OptionFacts,
     after_time_stamp,
     bar_interval_ns,
     every,
-    exchange_rate,
     follow_fills,
-    holdings,
-    last_price,
+    follow_option_greeks,
     publish,
     request_history,
+    subscribe_option,
 )
-from nautilus_metal.kernels.tail import check_levels
-from nautilus_metal.messages import RiskBreach, RiskReport, level_key
-from nautilus_metal.risk import Book, Position, RiskAssessment, assess
+from nautilus_metal.messages import GreeksReport, RiskBreach, RiskReport, StressReport
+from nautilus_metal.risk import Book, RiskAssessment, assess
+from nautilus_metal.risk.book import Array
+from nautilus_metal.risk.greeks import book_greeks
 from nautilus_metal.risk.limits import LimitWatch
-from nautilus_metal.risk.models import Request, check_options, scenario_count
+from nautilus_metal.risk.stress import STRESSES
 from nautilus_metal.risk.window import ReturnWindow
 
-HELD = "held"
+__all__ = ["RiskActor", "RiskActorConfig"]
+
 _WEEK_NS = 7 * 86_400 * 10**9
-
-
-class RiskActorConfig(ActorConfig, frozen=True, kw_only=True):
-    """What a `RiskActor` watches and how it computes.
-
-    Parameters
-    ----------
-    instruments : "held" or tuple of InstrumentId, default "held"
-        The instruments of the book: whatever is held, or only these.
-    bar_types : tuple of BarType, optional
-        Bars whose closes make the return history. They should be of one interval, which is the period of the horizon.
-    bar_specification : str, default "1-DAY-LAST-EXTERNAL"
-        Bars to subscribe for an instrument that is listed or held and has none among `bar_types`.
-    window : int, default 1000
-        Returns of history.
-    min_observations : int, default 250
-        Returns that an instrument needs before it is covered.
-    warm_up : bool, default True
-        Request history at the start, from the data client or, in a backtest, from its catalogs.
-    model : str, default "filtered_historical"
-        As in `nautilus_metal.risk.assess`.
-    model_options : dict, optional
-        Options of the model.
-    levels : tuple of float, default (0.95, 0.99)
-        Confidence levels.
-    horizon : int, default 1
-        Bars ahead.
-    scenarios : int, default 10_000
-        Scenarios to draw.
-    sampler : str, default "pseudo"
-        "pseudo" or "sobol".
-    seed : int, default 0
-        Of the scenarios.
-    base_currency : str, default "USD"
-        The currency of every figure.
-    on_bar, on_fill : bool, default True and False
-        Compute after each time stamp that brought a bar of the history, or a fill.
-    timer_seconds : float, optional
-        Compute at this interval.
-    var_limit, es_limit : dict of float to float, optional
-        By confidence level, the amount above which a `RiskBreach` is published.
-    """
-
-    instruments: str | tuple[InstrumentId, ...] = HELD
-    bar_types: tuple[BarType, ...] = ()
-    bar_specification: str = "1-DAY-LAST-EXTERNAL"
-    window: int = 1000
-    min_observations: int = 250
-    warm_up: bool = True
-    model: str = "filtered_historical"
-    model_options: dict[str, Any] = {}
-    levels: tuple[float, ...] = (0.95, 0.99)
-    horizon: int = 1
-    scenarios: int = 10_000
-    sampler: str = "pseudo"
-    seed: int = 0
-    base_currency: str = "USD"
-    on_bar: bool = True
-    on_fill: bool = False
-    timer_seconds: float | None = None
-    var_limit: dict[float, float] = {}
-    es_limit: dict[float, float] = {}
+_LEAST_VOLATILITY_HISTORY = 20  # changes of a volatility index
 
 
 class RiskActor(Actor):
@@ -114,15 +55,21 @@ class RiskActor(Actor):
 
     def __init__(self, config: RiskActorConfig | None = None) -> None:
         config = config or RiskActorConfig()
-        _check(config)
+        check(config)
         super().__init__(config)
         self.last_report: RiskReport | None = None
+        self.last_greeks: GreeksReport | None = None
+        self.last_stress: StressReport | None = None
         self.last_assessment: RiskAssessment | None = None
         self._chosen = None if config.instruments == HELD else {str(name) for name in config.instruments}
         self._window = ReturnWindow(config.window)
         self._watch = LimitWatch({"var": config.var_limit, "es": config.es_limit})
         self._intervals: dict[BarType, int] = {}
         self._subscribed: set[str] = set()
+        self._options: set[str] = set()
+        self._closed_at: dict[str, int] = {}
+        self._market = OptionMarket(config.rate, config.dividend_yields, config.volatility_max_age_seconds)
+        self._snapshots = Snapshots(config, self._window, self._market, self._closed_at, self._cover)
         self._history: dict[str, dict[int, float]] = {}
         self._pending = False
         self._priced_at = 0
@@ -137,7 +84,8 @@ class RiskActor(Actor):
         for bar_type in self.config.bar_types:
             self._subscribe(bar_type)
         for name in sorted(self._chosen or ()):
-            self._cover(name)
+            self._cover(name, self._snapshots.facts(self.cache, name))
+        follow_option_greeks(self, self._market.take_greeks)
         if self.config.on_fill:
             follow_fills(self, lambda _fill: self._request())
         if self.config.timer_seconds is not None:
@@ -166,10 +114,13 @@ class RiskActor(Actor):
         self._window.reset()
         self._watch.reset()
         self._subscribed.clear()
+        self._options.clear()
+        self._closed_at.clear()
+        self._market.reset()
         self._history.clear()
         self._intervals.clear()
         self._pending, self._priced_at = False, 0
-        self.last_report = self.last_assessment = None
+        self.last_report = self.last_assessment = self.last_greeks = self.last_stress = None
 
     def compute(self) -> RiskReport:
         """Compute and publish the risk of this moment.
@@ -179,10 +130,54 @@ class RiskActor(Actor):
         RiskReport
             What was published.
         """
-        book, uncovered = self._snapshot()
-        returns = self._window.returns(book.instruments)
+        snapshot = self._snapshot()
+        self.last_assessment = risk = self._assess(snapshot.book)
+        stamp, has_options = self._stamp(), bool(snapshot.options)
+        greeks = book_greeks(snapshot.book) if has_options or self.config.publish_greeks else None
+        hit_rate = self.engine.compute.pool.stats().cache_hit_rate
+        self.last_report = report = risk_report(stamp, risk, snapshot, greeks, hit_rate)
+        publish(self, report)
+        if greeks is not None:
+            self.last_greeks = greeks_report(stamp, snapshot, greeks)
+            publish(self, self.last_greeks)
+        if self.config.stresses or self.config.stress_spots:
+            self._publish_stress(snapshot, stamp, self.config.stresses)
+        for crossing in self._watch.check({"var": risk.var, "es": risk.es} if report.levels else {}):
+            publish(self, RiskBreach(report.ts_event, report.ts_init, str(self.id), self.config.model, *crossing))
+        return report
+
+    def stress(self, *names: str) -> StressReport:
+        """Revalue the book of this moment under stresses, and publish what comes out.
+
+        Parameters
+        ----------
+        *names : str
+            Rows of `nautilus_metal.risk.stress.STRESSES`; all of them where none is given. The grid of the settings,
+            if there is one, comes with them.
+
+        Raises
+        ------
+        InputError
+            If there is no such stress.
+        """
+        return self._publish_stress(self._snapshot(), self._stamp(), names or tuple(STRESSES))
+
+    def _publish_stress(self, snapshot: Snapshot, stamp: Stamp, names: tuple[str, ...]) -> StressReport:
         config = self.config
-        self.last_assessment = risk = self.engine.run(
+        grid = config.stress_spots, config.stress_volatilities, config.stress_days
+        self.last_stress = report = stress_report(stamp, snapshot, names, *grid)
+        publish(self, report)
+        return report
+
+    def _assess(self, book: Book) -> RiskAssessment:
+        returns, config = self._window.returns(book.instruments), self.config
+        law = {
+            "periods_per_year": config.periods_per_year,
+            "vol_of_vol": config.vol_of_vol,
+            "spot_vol_correlation": config.spot_vol_correlation,
+            "volatility_returns": self._volatility_returns(book),
+        }
+        return self.engine.run(
             lambda engine: assess(
                 book,
                 returns,
@@ -193,15 +188,10 @@ class RiskActor(Actor):
                 config.seed,
                 engine,
                 sampler=config.sampler,
+                **law,
                 **config.model_options,
             )
         )
-        known = bool(book.positions) or not uncovered
-        self.last_report = report = self._report(risk, uncovered, known)
-        publish(self, report)
-        for crossing in self._watch.check({"var": risk.var, "es": risk.es} if known else {}):
-            publish(self, RiskBreach(report.ts_event, report.ts_init, str(self.id), config.model, *crossing))
-        return report
 
     def _request(self) -> None:
         if not self._pending:
@@ -222,7 +212,20 @@ class RiskActor(Actor):
         if self.config.warm_up:
             request_history(self, bar_type, self.config.window + 1)
 
-    def _cover(self, name: str) -> None:
+    def _cover(self, name: str, facts: OptionFacts | None) -> None:
+        """Subscribe the bars of an instrument; for an option its own data, and the bars of what it depends on."""
+        if facts is None:
+            self._cover_bars(name)
+            return
+        if name not in self._options:
+            self._options.add(name)
+            subscribe_option(self, name, self.config.option_data)
+        if facts.underlying is not None:
+            self._cover_bars(facts.underlying)
+            if facts.underlying in self.config.volatility_indices:
+                self._cover_bars(self.config.volatility_indices[facts.underlying])
+
+    def _cover_bars(self, name: str) -> None:
         if name not in self._subscribed:
             self._subscribe(BarType.from_str(f"{name}-{self.config.bar_specification}"))
 
@@ -231,6 +234,7 @@ class RiskActor(Actor):
             self._backfill()
         name, period = self._place(bar)
         self._window.observe(name, period, bar.close.as_double())
+        self._closed_at[name] = bar.ts_event
         self._priced_at = max(self._priced_at, bar.ts_event)
 
     def _backfill(self) -> None:
@@ -247,102 +251,22 @@ class RiskActor(Actor):
             interval = self._intervals[bar.bar_type] = length if length and length <= _WEEK_NS else 1
         return str(bar.bar_type.instrument_id), (bar.ts_event - 1) // interval
 
-    def _snapshot(self) -> tuple[Book, dict[str, str]]:
-        """Read positions, prices and exchange rates, and leave out what has none."""
+    def _snapshot(self) -> Snapshot:
         if self._history:
             self._backfill()
-        held = holdings(self.cache)
-        if self._chosen is not None:
-            held = [holding for holding in held if holding.instrument in self._chosen]
-        for holding in held:
-            self._cover(holding.instrument)
-        uncovered = self._window.uncovered([holding.instrument for holding in held], self.config.min_observations)
-        positions, rates = [], {}
-        for holding in held:
-            if holding.instrument in uncovered:
-                continue
-            price = self._window.prices.get(holding.instrument) or last_price(self.cache, holding.instrument)
-            if price is None:
-                uncovered[holding.instrument] = "no price"
-                continue
-            if holding.currency not in rates:
-                rates[holding.currency] = self._rate(holding.currency)
-            if rates[holding.currency] is None:
-                pair = f"from {holding.currency} to {self.config.base_currency}"
-                uncovered[holding.instrument] = f"no exchange rate {pair}"
-                continue
-            positions.append(_position(holding, price))
-        known = {currency: rate for currency, rate in rates.items() if rate is not None}
-        return Book(positions, self.config.base_currency, known), uncovered
+        return self._snapshots.take(self.cache, self._chosen, self.clock.timestamp_ns())
 
-    def _rate(self, currency: str) -> float | None:
-        base = self.config.base_currency
-        return 1.0 if currency == base else exchange_rate(self.cache, currency, base, self._window.prices)
-
-    def _report(self, risk: RiskAssessment, uncovered: dict[str, str], known: bool) -> RiskReport:
+    def _stamp(self) -> Stamp:
         now = self.clock.timestamp_ns()
-        return RiskReport(
-            ts_event=self._priced_at or now,
-            ts_init=now,
-            source=str(self.id),
-            model=risk.model,
-            sampler=risk.sampler,
-            device=risk.device,
-            seed=risk.seed,
-            scenarios=risk.scenarios,
-            horizon=risk.horizon,
-            base_currency=risk.book.base_currency,
-            value=risk.value,
-            levels=_levels(risk) if known else {},
-            positions=_positions(risk),
-            uncovered=uncovered,
-            worst_loss=risk.worst_loss,
-            drift=risk.drift,
-            milliseconds=risk.milliseconds,
-            pool_hit_rate=self.engine.compute.pool.stats().cache_hit_rate,
-        )
+        return Stamp(self._priced_at or now, now, str(self.id))
 
-
-def _position(holding: Holding, price: float) -> Position:
-    # an inverse contract's value in its quote currency is the contract count, and moves with the return as others do
-    multiplier = holding.multiplier / price if holding.inverse else holding.multiplier
-    return Position(holding.instrument, holding.quantity, price, multiplier, holding.currency)
-
-
-def _levels(risk: RiskAssessment) -> dict[str, dict[str, float]]:
-    measures = {"var": risk.var, "es": risk.es, "var_se": risk.var_se, "es_se": risk.es_se}
-    return {level_key(level): {name: by_level[level] for name, by_level in measures.items()} for level in risk.levels}
-
-
-def _positions(risk: RiskAssessment) -> dict[str, dict[str, Any]]:
-    split = {"component_var": risk.component_var, "component_es": risk.component_es}
-    columns = {name: {level_key(level): row.tolist() for level, row in rows.items()} for name, rows in split.items()}
-    values = risk.book.values.tolist()
-    return {
-        position.instrument: {
-            "quantity": position.quantity,
-            "price": position.price,
-            "value": values[i],
-            **{name: {key: row[i] for key, row in rows.items()} for name, rows in columns.items()},
-        }
-        for i, position in enumerate(risk.book.positions)
-    }
-
-
-def _check(config: RiskActorConfig) -> None:
-    """Refuse at construction what would fail at the first tick."""
-    if isinstance(config.instruments, str) and config.instruments != HELD:
-        raise InputError(f"`instruments` must be {HELD!r} or a tuple of instrument IDs, was {config.instruments!r}")
-    if not 2 <= config.min_observations <= config.window:
-        raise InputError(
-            f"`min_observations` must lie between 2 and `window` ({config.window}), was {config.min_observations}"
-        )
-    if config.timer_seconds is not None and not config.timer_seconds > 0:
-        raise InputError(f"`timer_seconds` must be positive, was {config.timer_seconds}")
-    check_options(config.model, config.model_options)
-    request = Request(config.horizon, config.scenarios, config.seed, config.sampler)
-    check_levels(scenario_count(config.model, config.min_observations, request), config.levels)
-    for name in ("var_limit", "es_limit"):
-        for level in getattr(config, name):
-            if level not in config.levels:
-                raise InputError(f"`{name}` must be on one of the levels {config.levels}, was on {level}")
+    def _volatility_returns(self, book: Book) -> dict[str, Array]:
+        """Log changes of the volatility index of each underlying of the book's options that has a history of one."""
+        indices = self.config.volatility_indices
+        underlyings = {position.option.underlying for position in book.positions if position.option is not None}
+        series = {}
+        for underlying in underlyings & indices.keys():
+            index = indices[underlying]
+            if not self._window.uncovered([index], min(self.config.min_observations, _LEAST_VOLATILITY_HISTORY)):
+                series[underlying] = self._window.returns([underlying, index])[:, 1]
+        return series

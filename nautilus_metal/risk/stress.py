@@ -16,6 +16,7 @@ from nautilus_metal.risk.greeks import option_market
 DAYS_PER_YEAR = 365.25  # as in the host library
 _PIECE = 2**18  # revaluations at a time
 _LEAST = {"spot": -1.0, "volatility": -1.0, "days": 0.0}
+_SINGULAR = {"spots": "spot", "volatilities": "volatility", "days": "days"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ def stress_grid(book: Book, spot_moves: ArrayLike, volatility_moves: ArrayLike, 
            [   0. ,  199.1],
            [-384. , -309.6]])
     """
-    spots, volatilities = _moves(spot_moves, "spot"), _moves(volatility_moves, "volatility")
-    years = _moves(days, "days") / DAYS_PER_YEAR
+    spots, volatilities = checked_moves(spot_moves, "spots"), checked_moves(volatility_moves, "volatilities")
+    years = checked_moves(days, "days") / DAYS_PER_YEAR
     grid = np.zeros((len(spots), len(volatilities), len(years)))
     grid += (book.exposures.sum() * spots)[:, None, None]
     if len(book.option_index):
@@ -142,8 +143,22 @@ def _option_grid(book: Book, spots: Array, volatilities: Array, years: Array) ->
     return total.numpy()
 
 
-def _moves(moves: ArrayLike, name: str) -> Array:
-    """Moves as an array of shape (moves,), each within its range."""
+def checked_moves(moves: ArrayLike, axis: str) -> Array:
+    """Return the moves of one axis of a grid as an array of shape (moves,).
+
+    Parameters
+    ----------
+    moves : array_like
+        A number, or a row of numbers.
+    axis : {"spots", "volatilities", "days"}
+        Which one.
+
+    Raises
+    ------
+    InputError
+        If a move is not finite or outside the axis' range.
+    """
+    name = _SINGULAR[axis]
     least = _LEAST[name]
     try:
         values = np.atleast_1d(np.asarray(moves, dtype=np.float64))

@@ -1,0 +1,175 @@
+"""From the system's state to a book: positions that can be priced and have a history, and reasons for the rest."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nautilus_metal.actors.option_market import Asked, OptionMarket, Valued
+from nautilus_metal.actors.risk_config import RiskActorConfig
+from nautilus_metal.host import (
+    Holding,
+    OptionFacts,
+    Priced,
+    exchange_rate,
+    holdings,
+    last_price,
+    last_trade,
+    option_facts,
+    quote_mid,
+)
+from nautilus_metal.risk import Book, Position
+from nautilus_metal.risk.window import ReturnWindow
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A book, what is held but not in it with the reason, and where the volatility of each of its options is from."""
+
+    book: Book
+    uncovered: Mapping[str, str]
+    options: Mapping[str, Valued]
+
+
+@dataclass
+class Snapshots:
+    """Makes snapshots of a running system.
+
+    Attributes
+    ----------
+    config : RiskActorConfig
+        The settings.
+    window : ReturnWindow
+        Return history, and closing prices.
+    market : OptionMarket
+        Volatilities of options.
+    closed_at : dict of str to int
+        By instrument: when the last bar closed, in UNIX nanoseconds.
+    cover : callable
+        Subscribes what an instrument, or an option and its underlying, needs.
+    """
+
+    config: RiskActorConfig
+    window: ReturnWindow
+    market: OptionMarket
+    closed_at: dict[str, int]
+    cover: Callable[[str, OptionFacts | None], None]
+
+    def take(self, cache: Any, chosen: set[str] | None, now: int) -> Snapshot:
+        """Read positions, prices, volatilities and exchange rates.
+
+        Parameters
+        ----------
+        cache : Cache
+            The system's cache.
+        chosen : set of str or None
+            Instruments of the book; None for all.
+        now : int
+            UNIX nanoseconds.
+        """
+        held = [holding for holding in holdings(cache) if chosen is None or holding.instrument in chosen]
+        facts = {holding.instrument: self.facts(cache, holding.instrument) for holding in held}
+        for name, fact in facts.items():
+            self.cover(name, fact)
+        factors = {name: _factor(name, fact) for name, fact in facts.items()}
+        missing = self.window.uncovered(_distinct(factors.values()), self.config.min_observations)
+        uncovered: dict[str, str] = {}
+        found = {
+            holding.instrument: place
+            for holding in held
+            if (place := self._place(cache, holding, facts[holding.instrument], missing, uncovered, now)) is not None
+        }
+        asked = [place for place in found.values() if isinstance(place, Asked)]
+        options, reasons = self.market.value(cache, asked, now) if asked else ({}, {})
+        uncovered |= reasons
+        valued = [_position(name, place, options) for name, place in found.items()]
+        return self._converted(cache, [one for one in valued if one is not None], uncovered, options)
+
+    def facts(self, cache: Any, name: str) -> OptionFacts | None:
+        """Describe an option; None for any other instrument."""
+        return option_facts(cache, name, self.config.underlyings)
+
+    def _place(
+        self,
+        cache: Any,
+        holding: Holding,
+        facts: OptionFacts | None,
+        missing: Mapping[str, str],
+        uncovered: dict[str, str],
+        now: int,
+    ) -> Position | Asked | None:
+        """Price a plain holding, or find the market of an option; else say why not in `uncovered`."""
+        name = holding.instrument
+        if facts is None:
+            price = self.window.prices.get(name) or last_price(cache, name)
+            reason = missing.get(name) or ("no price" if price is None else None)
+            if reason is None and price is not None:
+                return _plain(holding, price)
+        else:
+            spot = self._spot(cache, name, facts.underlying)
+            reason = _unfit(facts, missing, spot, now)
+            if reason is None and spot is not None and facts.underlying is not None:
+                return Asked(holding, facts, facts.underlying, spot)
+        uncovered[name] = reason or "no price"
+        return None
+
+    def _spot(self, cache: Any, option: str, underlying: str | None) -> Priced | None:
+        """The newest of the underlying's closing price, quote, trade, and what the venue's Greeks were made from."""
+        if underlying is None:
+            return None
+        close = self.window.prices.get(underlying)
+        known = [
+            None if close is None else Priced(close, self.closed_at.get(underlying, 0)),
+            quote_mid(cache, underlying),
+            last_trade(cache, underlying),
+            self.market.spots.get(option),
+        ]
+        prices = [price for price in known if price is not None and price.value > 0]
+        return max(prices, key=lambda price: price.ts, default=None)
+
+    def _converted(
+        self, cache: Any, positions: list[Position], uncovered: dict[str, str], options: Mapping[str, Valued]
+    ) -> Snapshot:
+        """Leave out what has no exchange rate."""
+        base = self.config.base_currency
+        rates = {
+            currency: 1.0 if currency == base else exchange_rate(cache, currency, base, self.window.prices)
+            for currency in _distinct(position.currency for position in positions)
+        }
+        known = {currency: rate for currency, rate in rates.items() if rate is not None}
+        for position in positions:
+            if position.currency not in known:
+                uncovered[position.instrument] = f"no exchange rate from {position.currency} to {base}"
+        kept = [position for position in positions if position.currency in known]
+        sources = {p.instrument: options[p.instrument] for p in kept if p.instrument in options}
+        return Snapshot(Book(kept, base, known), uncovered, sources)
+
+
+def _factor(name: str, facts: OptionFacts | None) -> str | None:
+    return name if facts is None else facts.underlying
+
+
+def _distinct(names: Iterable[str | None]) -> list[str]:
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def _unfit(facts: OptionFacts, missing: Mapping[str, str], spot: Priced | None, now: int) -> str | None:
+    """Say why an option cannot be valued, as far as its underlying and the calendar go."""
+    if facts.underlying is None:
+        return f"its underlying {facts.label} was not found: name it in `underlyings`"
+    if facts.expires_ns <= now:
+        return "expired, and not settled yet"
+    if facts.underlying in missing:
+        return f"its underlying {facts.underlying}: {missing[facts.underlying]}"
+    return f"its underlying {facts.underlying}: no price" if spot is None else None
+
+
+def _position(name: str, place: Position | Asked, options: Mapping[str, Valued]) -> Position | None:
+    if isinstance(place, Position):
+        return place
+    return options[name].position if name in options else None
+
+
+def _plain(holding: Holding, price: float) -> Position:
+    # an inverse contract's value in its quote currency is the contract count, and moves with the return as others do
+    multiplier = holding.multiplier / price if holding.inverse else holding.multiplier
+    return Position(holding.instrument, holding.quantity, price, multiplier, holding.currency)
