@@ -40,7 +40,7 @@ def assess(
     seed: int = 0,
     engine: ComputeEngine | None = None,
     *,
-    sampler: str = "pseudo",
+    sampler: str = "sobol",
     revaluation: str | None = None,
     periods_per_year: float = 252.0,
     vol_of_vol: ByUnderlying = None,
@@ -69,7 +69,7 @@ def assess(
         Selects the scenario stream; the same seed gives the same figures on every device to float32 rounding.
     engine : ComputeEngine, optional
         Where to compute; the process' shared engine where not given.
-    sampler : {"pseudo", "sobol"}
+    sampler : {"sobol", "pseudo"}
         How scenarios are drawn.
     revaluation : {"linear", "full"}, optional
         P&L as value times log return, or times exp(log return) - 1. The default is the model's: linear for the

@@ -85,7 +85,7 @@ def test_errors_are_neither_too_wide_nor_too_narrow(model: str) -> None:
         expected = student_figures(book, sigma, zero, 1, 6.0)
     with ComputeEngine("cpu", "float64") as engine:
         runs = (
-            assess(book, WINDOW, model, LEVELS, seed=seed, scenarios=4000, engine=engine, **options)
+            assess(book, WINDOW, model, LEVELS, 1, 4000, seed, engine, sampler="pseudo", **options)
             for seed in range(250)
         )
         found = np.array([distances(risk, expected) for risk in runs])
