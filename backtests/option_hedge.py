@@ -86,8 +86,8 @@ NOTES = (
     "A hedge is traded when an exposure leaves its band, in the deviation of a day's P&L for an index move of 1% and "
     f"a volatility move of 1 point: {', '.join(f'{name} {band:,.0f}' for name, band in BANDS.items())} USD; the "
     "cheapest trades back into the bands are asked for.",
-    "The delta hedge trades the fund alone: it cannot reach gamma and vega, which are most of the risk that it leaves. "
-    "The delta-gamma-vega hedge trades the fund and out-of-the-money options, of other strikes than the one sold.",
+    "The delta hedge trades the fund alone: it cannot reach gamma and vega, which are most of the risk that it "
+    "leaves. The delta-gamma-vega hedge trades the fund and out-of-the-money options that are not the ones sold.",
 )
 
 

@@ -41,8 +41,9 @@ class HedgeActorConfig(ActorConfig, frozen=True, kw_only=True):
     timer_seconds : float, optional
         Compute at this interval.
     hedger : str, optional
-        ID of the strategy that executes. Its positions count against limits, and other strategies' options are left
-        alone; without it all positions are taken for the hedge.
+        ID of the strategy that executes. Its positions count against limits, its options may be traded back, and
+        options that another strategy holds are left alone. Without it all positions count against limits, and no
+        option that is held is traded.
     limits : dict of str to float, optional
         By instrument: the largest absolute quantity to hold.
     option_limit : float, optional
@@ -165,10 +166,11 @@ class HedgeActor(Actor):
         names = [name for name in self._linear if name in market.quoted]
         if self.config.target == "delta":
             return names
-        others = {name for name, quantity in market.held.items() if quantity != market.own.get(name, 0.0)}
+        own = market.own if self.config.hedger is not None else {}
+        others = {name for name, quantity in market.held.items() if quantity != own.get(name, 0.0)}
         days, strikes = self.config.option_days, self.config.option_strikes
         names += nearest_options(market, days, strikes, others | set(names))
-        return names + [name for name in market.own if name in market.quoted and name not in names]
+        return names + [name for name in own if name in market.quoted and name not in names]
 
     def _limit(self, name: str, market: Market) -> float:
         option = market.quoted[name].unit.option is not None

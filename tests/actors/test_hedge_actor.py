@@ -1,0 +1,209 @@
+"""The HedgeActor in a real engine: what it asks for, against Greeks worked out here."""
+
+import math
+from decimal import Decimal
+
+import numpy as np
+import pytest
+import torch
+from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
+from nautilus_trader.config import LoggingConfig
+from nautilus_trader.model.currencies import USD
+from nautilus_trader.model.data import Bar, BarType, QuoteTick
+from nautilus_trader.model.enums import AccountType, AssetClass, OmsType, OptionKind, OrderSide
+from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
+from nautilus_trader.model.instruments import Equity, OptionContract
+from nautilus_trader.model.objects import Money, Price, Quantity
+from nautilus_trader.trading.config import StrategyConfig
+from nautilus_trader.trading.strategy import Strategy
+
+from nautilus_metal.actors import HedgeActor, HedgeActorConfig
+from nautilus_metal.errors import InputError
+from nautilus_metal.kernels import black_scholes
+from nautilus_metal.messages import HEDGE_REQUEST_TOPIC
+
+DAY, VENUE = 86_400 * 10**9, Venue("SIM")
+STOCK = InstrumentId(Symbol("STK"), VENUE)
+SPOT, VOL = 100.0, 0.2
+EXPIRY = 31 * DAY
+SIZE = Quantity.from_int(100_000)
+
+
+def option(strike: float, kind: OptionKind, expiry: int = EXPIRY) -> OptionContract:
+    name = Symbol(f"STK{expiry // DAY}{'C' if kind == OptionKind.CALL else 'P'}{strike:.0f}")
+    return OptionContract(
+        InstrumentId(name, VENUE), name, AssetClass.EQUITY, USD, 4, Price.from_str("0.0001"), Quantity.from_int(100),
+        Quantity.from_int(1), "STK", kind, Price(strike, 2), 0, expiry, 0, 0,
+    )  # fmt: skip
+
+
+CALL, PUT = option(100.0, OptionKind.CALL), option(100.0, OptionKind.PUT)
+WINGS = (option(105.0, OptionKind.CALL), option(95.0, OptionKind.PUT))
+FAR = (option(105.0, OptionKind.CALL, 61 * DAY), option(95.0, OptionKind.PUT, 61 * DAY))
+
+
+def years(contract: OptionContract, now: int = DAY) -> float:
+    return (contract.expiration_ns - now) / (365 * DAY)
+
+
+def sign(contract: OptionContract) -> float:
+    return 1.0 if contract.option_kind == OptionKind.CALL else -1.0
+
+
+def priced(contract: OptionContract, spot: float = SPOT) -> tuple:
+    strike = torch.tensor(float(contract.strike_price), dtype=torch.float64)
+    kind = torch.tensor(sign(contract), dtype=torch.float64)
+    arguments = (spot, strike, years(contract), 0.0, VOL, 0.0, kind)
+    return float(black_scholes.price(*arguments)), black_scholes.greeks(*arguments)
+
+
+def unit(contract: OptionContract) -> np.ndarray:
+    """Delta, gamma and vega of one contract as the actor states them."""
+    _, greeks = priced(contract)
+    return 100 * np.array([
+        float(greeks.delta) * SPOT * 0.01,
+        float(greeks.gamma) * (SPOT * 0.01) ** 2 / math.sqrt(2),
+        float(greeks.vega) * 0.01,
+    ])  # fmt: skip
+
+
+class Holder(Strategy):
+    """Buys or sells market quantities at the first quote of the stock."""
+
+    def __init__(self, orders: dict[InstrumentId, int], tag: str = "HOLD") -> None:
+        super().__init__(StrategyConfig(strategy_id="Holder", order_id_tag=tag))
+        self.orders = dict(orders)
+
+    def on_start(self) -> None:
+        self.subscribe_quote_ticks(STOCK)
+
+    def on_quote_tick(self, tick: QuoteTick) -> None:
+        for name, quantity in self.orders.items():
+            side = OrderSide.BUY if quantity > 0 else OrderSide.SELL
+            self.submit_order(self.order_factory.market(name, side, Quantity.from_int(abs(quantity))))
+        self.orders.clear()
+
+
+def quote(name: InstrumentId, price: float, precision: int, half: float, ts: int = DAY) -> QuoteTick:
+    return QuoteTick(name, Price(price - half, precision), Price(price + half, precision), SIZE, SIZE, ts, ts)
+
+
+@pytest.fixture
+def ask():
+    """Run one day with what is held and return the requests published."""
+    made = []
+
+    def run(holds, config, quoted=(CALL, PUT, *WINGS, *FAR), listed=(CALL, PUT, *WINGS, *FAR)):
+        engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
+        made.append(engine)
+        cash = [Money(10_000_000, USD)]
+        engine.add_venue(VENUE, OmsType.NETTING, AccountType.MARGIN, cash, USD, Decimal(10))
+        step = Price.from_str("0.0001")
+        engine.add_instrument(Equity(STOCK, STOCK.symbol, USD, 4, step, Quantity.from_int(1), 0, 0))
+        for contract in listed:
+            engine.add_instrument(contract)
+        price = Price(SPOT, 4)
+        bars = BarType.from_str(f"{STOCK}-1-DAY-LAST-EXTERNAL")
+        engine.add_data([Bar(bars, price, price, price, price, SIZE, DAY - 1, DAY - 1)])
+        for contract in quoted:
+            engine.add_data([quote(contract.id, priced(contract)[0], 4, 0.01)])
+        engine.add_data([quote(STOCK, SPOT, 4, 0.005)])
+        later = DAY + 1000  # a run ends with its last data, and the actor answers one nanosecond after the trigger's
+        engine.add_data([Bar(bars, price, price, price, price, SIZE, later, later)])
+        requests: list = []
+        engine.kernel.msgbus.subscribe(HEDGE_REQUEST_TOPIC, requests.append)
+        actor = HedgeActor(HedgeActorConfig(underlying=STOCK, instruments=(STOCK,), trigger=STOCK, **config))
+        engine.add_actor(actor)
+        engine.add_strategy(Holder(holds))
+        engine.run()
+        return requests, actor
+
+    yield run
+    for engine in made:
+        engine.dispose()
+
+
+def test_a_delta_hedge_is_the_book_s_delta_in_stock(ask):
+    (request,), _ = ask({CALL.id: -10, WINGS[1].id: 5}, {"target": "delta"})
+    book = -10 * unit(CALL)[0] + 5 * unit(WINGS[1])[0]
+    assert request.before["delta"] == pytest.approx(book, rel=1e-4)
+    order = request.orders["STK.SIM"]
+    assert order["quantity"] == round(-book)
+    assert order["cost"] == pytest.approx(0.005 * abs(order["quantity"]))
+    assert abs(request.after["delta"]) <= 0.5
+    assert (request.status, request.target, request.underlying) == ("hedged", "delta", "STK.SIM")
+    assert request.risk_after < request.risk_before
+    assert request.uncovered == {}
+
+
+def test_stock_that_is_held_counts(ask):
+    held = round(10 * unit(CALL)[0])
+    requests, actor = ask({CALL.id: -10, STOCK: held}, {"bands": {"delta": 1.0}})
+    assert requests == []
+    assert actor.compute().status == "unneeded"
+
+
+def test_delta_gamma_and_vega_come_into_their_bands_with_options(ask):
+    config = {"target": "delta_gamma_vega", "bands": {"delta": 5.0, "gamma": 20.0, "vega": 20.0}}
+    (request,), _ = ask({CALL.id: -30, PUT.id: -30}, config)
+    book = -30 * (unit(CALL) + unit(PUT))
+    np.testing.assert_allclose(list(request.before.values()), book, rtol=1e-3, atol=1e-2)
+    after = book.copy()
+    for contract in (*WINGS, *FAR):
+        after += request.orders.get(str(contract.id), {"quantity": 0.0})["quantity"] * unit(contract)
+    after[0] += request.orders["STK.SIM"]["quantity"]
+    np.testing.assert_allclose(list(request.after.values()), after, rtol=1e-3, atol=0.5)
+    assert request.status == "hedged"
+    assert (np.abs(after) <= np.array([5.0, 20.0, 20.0]) + 0.5 * np.abs(unit(FAR[0]))).all()
+    assert set(request.orders) <= {"STK.SIM", *(str(contract.id) for contract in (*WINGS, *FAR))}
+
+
+def test_options_of_other_strategies_are_left_alone_and_expiries_chosen(ask):
+    config = {"target": "delta_gamma_vega", "hedger": "Hedger-1", "option_days": (40.0, 70.0)}
+    (request,), _ = ask({CALL.id: -30, PUT.id: -30}, config)
+    assert set(request.orders) <= {"STK.SIM", *(str(contract.id) for contract in FAR)}
+
+
+def test_limits_make_an_infeasible_answer_with_a_reason(ask):
+    config = {"target": "delta_gamma_vega", "option_limit": 2.0, "limits": {"STK.SIM": 10_000.0}}
+    (request,), _ = ask({CALL.id: -30, PUT.id: -30}, config)
+    assert request.status == "infeasible"
+    assert "limits of" in request.reason
+    assert all(abs(order["quantity"]) <= 2 for name, order in request.orders.items() if name != "STK.SIM")
+    assert 0 < request.risk_after < request.risk_before
+
+
+def test_what_has_no_quote_is_uncovered_and_in_no_figure(ask):
+    lone = option(110.0, OptionKind.CALL)
+    listed = (CALL, PUT, *WINGS, *FAR, lone)
+    _, actor = ask({CALL.id: -10}, {}, listed=listed)
+    assert actor.compute().uncovered == {}
+    (request,), _ = ask({CALL.id: -10, PUT.id: -10}, {"max_quote_age_seconds": 1e-10})
+    assert request.status == "infeasible"
+    assert request.reason == "nothing that is held can be valued"
+    assert set(request.uncovered) == {str(CALL.id), str(PUT.id)}
+    assert set(request.uncovered.values()) == {"no fresh quote"}
+    assert request.orders == {}
+
+
+def test_nothing_held_is_nothing_asked(ask):
+    requests, actor = ask({}, {})
+    assert requests == []
+    assert actor.compute().reason == "nothing is held"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": "gamma"}, "`target` must be one of delta, delta_gamma_vega"),
+        ({"instruments": ()}, "`instruments` must name at least one instrument"),
+        ({"bands": {"rho": 1.0}}, "`bands` must be on delta, gamma, vega, was on 'rho'"),
+        ({"bands": {"delta": -1.0}}, "must be at least 0, that of delta was -1.0"),
+        ({"spot_move": 0.0}, "`spot_move` must be positive, was 0.0"),
+        ({"timer_seconds": 0.0}, "`timer_seconds` must be positive, was 0.0"),
+        ({"option_days": (30.0, 7.0)}, "`option_days` must be two ascending numbers of days"),
+    ],
+)
+def test_an_error_names_argument_requirement_and_value(change, message):
+    with pytest.raises(InputError, match=message):
+        HedgeActor(HedgeActorConfig(**{"underlying": STOCK, "instruments": (STOCK,)} | change))
