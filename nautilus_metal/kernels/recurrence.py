@@ -1,5 +1,7 @@
 """First-order linear recurrences over a long last axis: what EMA, Wilder smoothing and EWMA all are."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -52,9 +54,11 @@ def linear_recurrence(x: Tensor, decay: float | Tensor, initial: float | Tensor 
     if x.dim() == 0 or not x.is_floating_point():
         raise InputError(f"`x` must be floating point with a time axis, was {x.dtype} of shape {tuple(x.shape)}")
     series = x.shape[:-1]
+    start = None if initial is None else _fit("initial", initial, series).to(x)
+    if not isinstance(decay, Tensor):
+        return _solve(x, float(decay), start) if x.numel() else x.clone()
     rate = _fit("decay", decay, series)
     exact = torch.float32 if rate.device.type == "mps" else torch.float64
-    start = None if initial is None else _fit("initial", initial, series).to(x)
     return _solve(x, rate.to(exact), start) if x.numel() else x.clone()
 
 
@@ -67,36 +71,53 @@ def _fit(name: str, value: float | Tensor, series: torch.Size) -> Tensor:
     return tensor.reshape((1,) * extra + tuple(tensor.shape))
 
 
-def _solve(x: Tensor, rate: Tensor, start: Tensor | None) -> Tensor:
+def _solve(x: Tensor, rate: float | Tensor, start: Tensor | None) -> Tensor:
     """Solve the recurrence for checked inputs: blocks by one product, the carries between them by recursion."""
     series, length = x.shape[:-1], x.shape[-1]
     width = min(BLOCK, length)
     count = -(-length // width)
     blocks = pad(x, (0, count * width - length)).reshape(*series, count, width)
 
-    powers = rate.unsqueeze(-1) ** torch.arange(width + 1, dtype=rate.dtype, device=rate.device)
-    local = _triangular_product(blocks, powers[..., :width].to(x))
+    if isinstance(rate, Tensor):
+        powers = rate.unsqueeze(-1) ** torch.arange(width + 1, dtype=rate.dtype, device=rate.device)
+        triangle, carried = _triangle(powers[..., :width].to(x)), powers[..., 1:].to(x)
+        rate = powers[..., width]
+    else:
+        triangle, carried = _tables(rate, width, x.dtype, x.device)
+        rate = rate**width
+    local = _triangular_product(blocks, triangle)
     if count == 1 and start is None:
         return local.reshape(x.shape)
 
     before = torch.zeros_like(x[..., 0]) if start is None else start.expand(series)
     before = before.unsqueeze(-1)
     if count > 1:
-        carries = _solve(local[..., :-1, -1], powers[..., width], start)
+        carries = _solve(local[..., :-1, -1], rate, start)
         before = torch.cat([before, carries], dim=-1)
-    solved = local + before.unsqueeze(-1) * powers[..., 1:].to(x).unsqueeze(-2)
+    solved = local + before.unsqueeze(-1) * carried.unsqueeze(-2)
     return solved.reshape(*series, count * width)[..., :length]
 
 
-def _triangular_product(blocks: Tensor, powers: Tensor) -> Tensor:
-    """Apply the lower-triangular matrix of `powers` to each block; series of one decay share one product."""
-    width = blocks.shape[-1]
+@lru_cache(maxsize=64)
+def _tables(decay: float, width: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Triangle and carried powers of one decay for all series: streams of ticks ask for the same ones."""
+    powers = decay ** torch.arange(width + 1, dtype=torch.float64)
+    return _triangle(powers[:width]).to(device, dtype), powers[1:].to(device, dtype)
+
+
+def _triangle(powers: Tensor) -> Tensor:
+    """Lower-triangular matrices of `powers`, shape (..., width, width); axes that all series share are dropped."""
+    width = powers.shape[-1]
     outer = powers.dim() - 1
     while outer and powers.shape[outer - 1] == 1:
         outer -= 1
     step = torch.arange(width, device=powers.device)
     lag = step.unsqueeze(0) - step.unsqueeze(1)  # row: input, column: output
     kept = powers.reshape(*powers.shape[:outer], width)
-    triangle = torch.where(lag >= 0, kept[..., lag.clamp(min=0)], 0.0)
-    rows = blocks.reshape(*blocks.shape[:outer], -1, width)
+    return torch.where(lag >= 0, kept[..., lag.clamp(min=0)], 0.0)
+
+
+def _triangular_product(blocks: Tensor, triangle: Tensor) -> Tensor:
+    """Apply the triangle to each block; series of one decay share one product."""
+    rows = blocks.reshape(*blocks.shape[: triangle.dim() - 2], -1, triangle.shape[-1])
     return (rows @ triangle).reshape(blocks.shape)

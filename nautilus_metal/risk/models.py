@@ -116,7 +116,7 @@ def student_t(
         Degrees of freedom, above 2; fitted by maximum likelihood over `DEGREES_GRID` where not given.
     """
     if degrees is None:
-        degrees = fit_degrees(_standardised(window, covariance, _EWMA_DECAY if decay is None else decay))
+        degrees = fit_degrees(_squares(window, covariance, _EWMA_DECAY if decay is None else decay))
     if not 2 < degrees < math.inf:
         raise InputError(f"`degrees` must be a number above 2, was {degrees}")
     return normal(window, request, covariance, mean, decay, float(degrees))
@@ -184,16 +184,16 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
             raise InputError(f"`{option}` must be a number, was {value!r}")
 
 
-def fit_degrees(standardised: Tensor) -> float:
+def fit_degrees(squares: Tensor) -> float:
     """Choose the degrees of freedom of a unit-variance Student-t by maximum likelihood over `DEGREES_GRID`.
 
     Parameters
     ----------
-    standardised : Tensor
-        Returns of unit variance, shape (assets, periods); all elements are pooled but those of an asset that never
-        moves.
+    squares : Tensor
+        Of returns of unit variance, shape (assets, periods); all elements are pooled but those of an asset that
+        never moves.
     """
-    squares = (standardised[standardised.any(dim=-1)].to(torch.float32) ** 2).flatten()
+    squares = squares[squares.any(dim=-1)].to(torch.float32)
     chosen, best = DEGREES_GRID[0], -math.inf
     for degrees in DEGREES_GRID:
         constant = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - 0.5 * math.log(math.pi * (degrees - 2))
@@ -204,11 +204,12 @@ def fit_degrees(standardised: Tensor) -> float:
     return chosen
 
 
-def _standardised(window: Tensor, covariance: str, decay: float) -> Tensor:
-    """In units of the volatility that the covariance stands for: conditional for "ewma", else the window's."""
+def _squares(window: Tensor, covariance: str, decay: float) -> Tensor:
+    """Squares in units of the variance that the covariance stands for: conditional for "ewma", else the window's."""
     if covariance == "ewma":
-        return standardise(window, conditional_variance(window, ewma_filter(decay))[:, :-1])
-    return standardise(window - window.mean(dim=-1, keepdim=True), window.var(dim=-1, keepdim=True).expand_as(window))
+        return standardise(window, conditional_variance(window, ewma_filter(decay))[:, :-1]).square()
+    squares = (window - window.mean(dim=-1, keepdim=True)).square_()
+    return squares.div_(squares.mean(dim=-1, keepdim=True).clamp(min=1e-300))
 
 
 def _expected(window: Tensor, mean: str) -> Tensor:
