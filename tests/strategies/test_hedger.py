@@ -1,0 +1,227 @@
+"""The Hedger in a real engine: what it trades of the requests that it hears, and what it does not."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
+from nautilus_trader.common.actor import Actor
+from nautilus_trader.config import LoggingConfig
+from nautilus_trader.model.currencies import USD
+from nautilus_trader.model.data import DataType, QuoteTick
+from nautilus_trader.model.enums import AccountType, OmsType
+from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
+from nautilus_trader.model.instruments import Equity
+from nautilus_trader.model.objects import Money, Price, Quantity
+
+from nautilus_metal.errors import InputError
+from nautilus_metal.messages import HedgeRequest
+from strategies.hedger import Hedger, HedgerConfig, within
+
+VENUE, SECOND = Venue("SIM"), 10**9
+FUND, OTHER = (InstrumentId(Symbol(name), VENUE) for name in ("FUND", "OTHER"))
+
+
+def request(orders: dict[str, float], ts: int = 0, **changes) -> HedgeRequest:
+    fields = {
+        "source": "HedgeActor",
+        "target": "delta",
+        "underlying": "FUND.SIM",
+        "status": "hedged",
+        "reason": "into the bands",
+        "base_currency": "USD",
+        "orders": {name: {"quantity": quantity, "held": 0.0, "limit": None} for name, quantity in orders.items()},
+        "before": {"delta": 100.0},
+        "after": {"delta": 0.0},
+        "risk_before": 100.0,
+        "risk_after": 0.0,
+        "cost": 1.0,
+        "uncovered": {},
+    }
+    return HedgeRequest(ts, ts, **(fields | changes))
+
+
+class Asker(Actor):
+    """Publishes requests at given seconds; a list is published within one nanosecond."""
+
+    def __init__(self, script: dict[int, list[HedgeRequest]], fresh: bool = True) -> None:
+        super().__init__()
+        self.script, self.fresh = script, fresh
+
+    def on_start(self) -> None:
+        for second in self.script:
+            self.clock.set_time_alert_ns(f"ask-{second}", second * SECOND + 1, self.on_alert)
+
+    def on_alert(self, event) -> None:
+        for message in self.script[event.ts_event // SECOND]:
+            if self.fresh:
+                message._ts_init = message._ts_event = event.ts_event
+            self.publish_data(DataType(HedgeRequest), message)
+
+
+@pytest.fixture(params=[OmsType.NETTING, OmsType.HEDGING], ids=["netting", "hedging"])
+def play(request):
+    """Run requests against a market with quotes every second; return what was held after each, and the hedger."""
+    made = []
+
+    def run(script, size: int = 10_000, fresh: bool = True, most: int = 100_000, **settings):
+        engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
+        made.append(engine)
+        engine.add_venue(VENUE, request.param, AccountType.MARGIN, [Money(10_000_000, USD)], USD, Decimal(10))
+        for name in (FUND, OTHER):
+            terms = {"max_quantity": Quantity.from_int(most), "ts_event": 0, "ts_init": 0}
+            engine.add_instrument(Equity(name, name.symbol, USD, 2, Price(0.01, 2), Quantity.from_int(1), **terms))
+            quotes = [
+                QuoteTick(name, Price(99.99, 2), Price(100.01, 2), *[Quantity.from_int(size)] * 2, *[s * SECOND] * 2)
+                for s in range(1, 10)
+            ]
+            engine.add_data(quotes, sort=False)
+        engine.sort_data()
+        hedger = Hedger(HedgerConfig(**settings))
+        engine.add_actor(Asker(script, fresh))
+        engine.add_strategy(hedger)
+        fills: list = []
+        engine.kernel.msgbus.subscribe("events.fills.*", fills.append)
+        engine.run()
+        return Held(engine, fills), hedger
+
+    yield run
+    for engine in made:
+        engine.dispose()
+
+
+class Held:
+    """Net quantities, now and by second."""
+
+    def __init__(self, engine, fills) -> None:
+        self.engine, self.fills = engine, fills
+
+    def now(self, name: InstrumentId = FUND) -> float:
+        return sum(p.signed_qty for p in self.engine.cache.positions_open(instrument_id=name))
+
+    def largest(self, name: InstrumentId = FUND) -> float:
+        """The largest absolute quantity held at any time."""
+        held = most = 0.0
+        for fill in self.fills:
+            if fill.instrument_id == name:
+                held += fill.last_qty.as_double() * (1 if fill.is_buy else -1)
+                most = max(most, abs(held))
+        return most
+
+    def positions(self) -> int:
+        return self.engine.cache.positions_open_count()
+
+
+def test_requests_are_executed_leg_by_leg(play):
+    held, hedger = play({1: [request({"FUND.SIM": 120.0, "OTHER.SIM": -30.0})], 3: [request({"FUND.SIM": -50.0})]})
+    assert (held.now(FUND), held.now(OTHER)) == (70.0, -30.0)
+    assert hedger.executed == 2
+    assert not hedger.refused
+    assert held.positions() == 2
+
+
+def test_a_flip_closes_what_is_held_first(play):
+    held, _ = play({1: [request({"FUND.SIM": 20.0})], 2: [request({"FUND.SIM": -50.0})]})
+    assert held.now() == -30.0
+    assert held.positions() == 1
+
+
+def test_no_second_request_while_orders_work_or_from_before_a_fill(play):
+    held, hedger = play({1: [request({"FUND.SIM": 20.0}), request({"FUND.SIM": 20.0})]})
+    assert held.now() == 20.0
+    assert hedger.refused == {"orders at work": 1}
+    old = request({"FUND.SIM": 20.0}, ts=SECOND)
+    held, hedger = play({1: [request({"FUND.SIM": 20.0}, ts=SECOND + 1)], 2: [old]}, fresh=False)
+    assert held.now() == 20.0
+    assert hedger.refused == {"out of date": 1}
+    held, hedger = play({3: [old]}, fresh=False, max_age_seconds=1.0)
+    assert (held.now(), hedger.refused) == (0.0, {"out of date": 1})
+
+
+def test_what_a_thin_market_leaves_is_left_to_the_next_request(play):
+    held, hedger = play({1: [request({"FUND.SIM": 50.0})], 3: [request({"FUND.SIM": 20.0})]}, size=30)
+    assert held.now() == 50.0
+    assert [fill.last_qty.as_double() for fill in held.fills] == [30.0, 20.0]
+    assert hedger.executed == 2
+    assert not held.engine.cache.orders_open()
+
+
+@pytest.mark.parametrize(
+    ("settings", "change", "reason"),
+    [
+        ({"min_removed": 200.0}, {}, "within the band"),
+        ({"min_share": 0.5}, {"risk_after": 60.0}, "within the band"),
+        ({}, {"risk_after": float("nan")}, "within the band"),
+        ({"execute_infeasible": False}, {"status": "infeasible"}, "infeasible"),
+        ({}, {"status": "unneeded"}, "nothing to trade"),
+    ],
+)
+def test_what_is_not_worth_it_is_not_traded(play, settings, change, reason):
+    held, hedger = play({1: [request({"FUND.SIM": 20.0}, **change)]}, **settings)
+    assert (held.now(), hedger.executed, hedger.refused) == (0.0, 0, {reason: 1})
+
+
+def test_an_answer_without_orders_is_not_traded(play):
+    _, hedger = play({1: [request({}, status="infeasible", risk_after=100.0)]})
+    assert (hedger.executed, hedger.refused) == (0, {"nothing to trade": 1})
+
+
+def test_an_infeasible_hedge_is_traded_as_near_as_it_may(play):
+    held, _ = play({1: [request({"FUND.SIM": 20.0}, status="infeasible", risk_after=50.0)]})
+    assert held.now() == 20.0
+
+
+def test_other_sources_are_not_heard(play):
+    held, hedger = play({1: [request({"FUND.SIM": 20.0}, source="Else")]}, source="HedgeActor")
+    assert (held.now(), hedger.executed, hedger.refused) == (0.0, 0, {})
+
+
+def test_limits_hold_at_any_time(play):
+    script = {s: [request({"FUND.SIM": 40.0, "OTHER.SIM": -7.0, "NONE.SIM": 1.0})] for s in range(1, 6)}
+    held, hedger = play(script, limits={"FUND.SIM": 100.0}, default_limit=10.0)
+    assert held.largest(FUND) == held.now(FUND) == 100.0
+    assert held.largest(OTHER) == -held.now(OTHER) == 10.0
+    assert hedger.refused == {"beyond the limit": 2 + 3, "not known": 5}
+
+
+def test_an_instrument_that_the_venue_refuses_is_left_alone(play):
+    script = {second: [request({"FUND.SIM": size})] for second, size in ((1, 5_000.0), (2, 1.0), (7, 1.0))}
+    held, hedger = play(script, most=1_000, retry_seconds=4.0)
+    assert held.now() == 1.0
+    assert hedger.refused == {"refused by the venue": 1}
+
+
+def test_flattens_at_the_end_where_asked(play):
+    held, _ = play({1: [request({"FUND.SIM": 20.0})]}, flatten_on_stop=True)
+    assert held.now() == 0.0
+
+
+def test_reset_forgets(play):
+    _, hedger = play({1: [request({"FUND.SIM": 20.0}), request({"FUND.SIM": 20.0})]})
+    hedger.reset()
+    assert (hedger.executed, hedger.refused) == (0, {})
+
+
+@given(held=st.floats(-1e6, 1e6), quantity=st.floats(-1e6, 1e6), limit=st.floats(0, 1e6))
+def test_a_cut_trade_never_goes_further_beyond_the_limit(held, quantity, limit):
+    cut = within(held, quantity, limit)
+    assert cut * quantity >= 0
+    assert abs(cut) <= abs(quantity)
+    assert abs(held + cut) <= max(limit, abs(held)) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("limits", {"A": -1.0}, "`limits of A` must be at least 0, was -1.0"),
+        ("default_limit", -1.0, "`default_limit` must be at least 0, was -1.0"),
+        ("min_removed", -1.0, "`min_removed` must be at least 0, was -1.0"),
+        ("min_share", 1.0, "`min_share` must be at least 0 and under 1, was 1.0"),
+        ("max_age_seconds", 0.0, "`max_age_seconds` must be above 0 seconds, was 0.0"),
+        ("retry_seconds", -1.0, "`retry_seconds` must be at least 0 seconds, was -1.0"),
+    ],
+)
+def test_an_error_names_setting_requirement_and_value(setting, value, message):
+    with pytest.raises(InputError, match=message):
+        HedgerConfig(**{setting: value})
