@@ -16,6 +16,7 @@ from nautilus_metal.risk.stress import DAYS_PER_YEAR
 VENUE, QUOTE, TRADE, LAST_GOOD = "venue", "quote", "trade", "last good"
 
 _SECOND_NS = 10**9
+_FITS_NS = 60 * _SECOND_NS  # a premium fits a price of the underlying that is younger by up to a minute
 _YEAR_NS = DAYS_PER_YEAR * 86_400 * _SECOND_NS
 _MOST_VOLATILITY = 10.0  # per year; a venue's number beyond it is in per cent, or wrong
 
@@ -124,7 +125,7 @@ class OptionMarket:
         found, reasons = {}, {}
         for one in terms:
             name = one.asked.holding.instrument
-            known = self._volatility(name, now)
+            known = self._volatility(name, one.asked.spot.ts, now)
             if isinstance(known, str):
                 reasons[name] = known
             else:
@@ -180,14 +181,17 @@ class OptionMarket:
                 return price, source
         return None, QUOTE
 
-    def _volatility(self, name: str, now: int) -> _Known | str:
-        """The best volatility of an option, or the reason why it has none."""
+    def _volatility(self, name: str, spot_ts: int, now: int) -> _Known | str:
+        """The best volatility of an option, or the reason why it has none.
+
+        One that is implied from a price is the last good one as soon as the underlying has moved on without it.
+        """
         tried, failure = self._tried.get(name, (None, None))
         candidates = [self._venue.get(name), self._good.get(name)]
         known = [one for one in candidates if one is not None]
         for one in known:
             if self._age(one.ts, now) <= self._max_age:
-                current = one.source == VENUE or one.ts == tried
+                current = one.source == VENUE or (one.ts == tried and spot_ts - one.ts <= _FITS_NS)
                 return one if current else _Known(one.volatility, one.ts, LAST_GOOD)
         if known:
             age = min(self._age(one.ts, now) for one in known)

@@ -1,0 +1,405 @@
+"""The RiskActor with options in real backtests: stock, future, currency and coin beside their options."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pytest
+from nautilus_trader.model.currencies import BTC, EUR, USD
+from nautilus_trader.model.data import Bar, OptionGreeks, QuoteTick
+from nautilus_trader.model.enums import AssetClass, OptionKind, OrderSide
+from nautilus_trader.model.greeks import GreeksCalculator
+from nautilus_trader.model.identifiers import InstrumentId, Symbol
+from nautilus_trader.model.instruments import CryptoOption, CurrencyPair, FuturesContract, OptionContract
+from nautilus_trader.model.objects import Price, Quantity
+from nautilus_trader.trading.config import StrategyConfig
+from nautilus_trader.trading.strategy import Strategy
+
+from nautilus_metal.actors import RiskActor, RiskActorConfig
+from nautilus_metal.errors import InputError
+from nautilus_metal.kernels import black_scholes
+from nautilus_metal.messages import GREEKS_REPORT_TOPIC, STRESS_REPORT_TOPIC
+from nautilus_metal.risk import Book, Option, Position, assess
+from nautilus_metal.risk.greeks import book_greeks
+from nautilus_metal.risk.stress import stress, stress_grid
+from tests.actors.conftest import DAY, System, bar_type, bars, walk
+
+STOCK, CALL, PUT = "AAA.XNYS", "AAA-C105.XNYS", "AAA-P95.XNYS"
+DAYS, EXPIRY = 60, 100
+EVERY_DAY = range(1, DAYS + 1)
+SMALL = {"window": 40, "min_observations": 20, "levels": (0.95,), "model": "normal", "scenarios": 2_000}
+ONE, MANY = Quantity.from_int(1), Quantity.from_int(10**6)
+
+
+class Buyer(Strategy):
+    """Submits market orders at bar number n of the stock."""
+
+    def __init__(self, orders: Mapping[int, Sequence[tuple[str, float]]]) -> None:
+        super().__init__(StrategyConfig(strategy_id="Buyer-001", order_id_tag="001"))
+        self.orders = orders
+        self.count = 0
+
+    def on_start(self) -> None:
+        self.subscribe_bars(bar_type(STOCK))
+
+    def on_bar(self, bar: Bar) -> None:
+        self.count += 1
+        for name, quantity in self.orders.get(self.count, ()):
+            instrument = self.cache.instrument(InstrumentId.from_str(name))
+            side = OrderSide.BUY if quantity > 0 else OrderSide.SELL
+            self.submit_order(self.order_factory.market(instrument.id, side, instrument.make_qty(abs(quantity))))
+
+
+def contract(name: str, kind: str, strike: float, underlying: str = "AAA", **options) -> OptionContract:
+    instrument_id = InstrumentId.from_str(name)
+    return OptionContract(
+        instrument_id=instrument_id,
+        raw_symbol=instrument_id.symbol,
+        asset_class=AssetClass.EQUITY,
+        currency=options.get("currency", USD),
+        price_precision=6,
+        price_increment=Price.from_str("0.000001"),
+        multiplier=Quantity.from_int(options.get("multiplier", 100)),
+        lot_size=ONE,
+        underlying=underlying,
+        option_kind=OptionKind.CALL if kind == "call" else OptionKind.PUT,
+        strike_price=Price(strike, 4),
+        activation_ns=0,
+        expiration_ns=options.get("expiry", EXPIRY) * DAY,
+        ts_event=0,
+        ts_init=0,
+    )
+
+
+def quote(instrument, mid: float, day: int, half: float = 0.0005) -> QuoteTick:
+    bid, ask = (instrument.make_price(max(0.0, mid + side * half)) for side in (-1, 1))
+    size = instrument.make_qty(10**6)
+    return QuoteTick(instrument.id, bid, ask, size, size, day * DAY, day * DAY)
+
+
+def premium(kind: str, strike: float, spot: float, day: int, volatility: float, **terms: float) -> float:
+    years = (terms.pop("expiry", EXPIRY) - day) / 365.25
+    rate, dividend_yield = terms.get("rate", 0.03), terms.get("dividend_yield", 0.0)
+    return float(black_scholes.price(spot, strike, years, rate, volatility, dividend_yield, kind))
+
+
+class Desk(System):
+    """A system with a stock, and options on it that are quoted by Black-Scholes."""
+
+    def __init__(self, closes: np.ndarray | None = None) -> None:
+        super().__init__()
+        self.closes = walk(1, DAYS) if closes is None else closes
+        self.greeks: list = []
+        self.stresses: list = []
+        self.engine.kernel.msgbus.subscribe(GREEKS_REPORT_TOPIC, self.greeks.append)
+        self.engine.kernel.msgbus.subscribe(STRESS_REPORT_TOPIC, self.stresses.append)
+
+    def option(
+        self, name: str, kind: str, strike: float, volatility: float = 0.25, days: range = EVERY_DAY, **options
+    ) -> "Desk":
+        instrument = contract(name, kind, strike, **options)
+        self.engine.add_instrument(instrument)
+        expiry = options.get("expiry", EXPIRY)
+        quotes = [
+            quote(instrument, premium(kind, strike, self.closes[day - 1], day, volatility, expiry=expiry), day)
+            for day in days
+        ]
+        if quotes:
+            self.engine.add_data(quotes)
+        return self
+
+    def trade(self, orders: Mapping[int, Sequence[tuple[str, float]]], **options) -> "Desk":
+        self.add(STOCK, self.closes)
+        self.actor = RiskActor(RiskActorConfig(**{"bar_types": (bar_type(STOCK),), "rate": 0.03, **SMALL, **options}))
+        self.run([self.actor], [Buyer(orders)])
+        return self
+
+
+@pytest.fixture
+def desk():
+    made = []
+
+    def make(closes: np.ndarray | None = None) -> Desk:
+        made.append(Desk(closes))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.engine.dispose()
+
+
+BOOK = {30: [(STOCK, 100), (CALL, -2), (PUT, 3)]}
+
+
+def hedged(make: Callable) -> Desk:
+    return make().option(CALL, "call", 105.0).option(PUT, "put", 95.0, volatility=0.3)
+
+
+def option(kind: str, strike: float, volatility: float, spot: float, day: int) -> Option:
+    return Option(STOCK, kind, strike, (EXPIRY - day) / 365.25, volatility, spot, 0.03)
+
+
+def test_a_report_equals_assess_on_the_same_book(desk):
+    """Volatilities come back from the quotes; VaR, its expansion and its split are those of the risk room."""
+    law = {"vol_of_vol": 0.04, "spot_vol_correlation": -0.5}
+    run = hedged(desk).trade(BOOK, **law)
+    spot = run.closes[-1]
+    call, put = option("call", 105.0, 0.25, spot, DAYS), option("put", 95.0, 0.3, spot, DAYS)
+    prices = [premium("call", 105.0, spot, DAYS, 0.25), premium("put", 95.0, spot, DAYS, 0.3)]
+    positions = [
+        Position(STOCK, 100, spot),
+        Position(CALL, -2, prices[0], 100, option=call),
+        Position(PUT, 3, prices[1], 100, option=put),
+    ]
+    history = np.diff(np.log(run.closes))[-40:, None]
+    expected = assess(Book(positions), history, "normal", (0.95,), scenarios=2_000, **law)
+    last = run.reports[-1]
+    assert last.uncovered == {}
+    assert last.var(0.95) == pytest.approx(expected.var[0.95], rel=1e-4)
+    assert last.levels["0.95"]["var_delta_gamma"] == pytest.approx(expected.delta_gamma_var[0.95], rel=1e-4)
+    assert last.levels["0.95"]["es_delta_gamma"] == pytest.approx(expected.delta_gamma_es[0.95], rel=1e-4)
+    assert last.value == pytest.approx(expected.value, rel=1e-6)
+    for i, name in enumerate((STOCK, CALL, PUT)):
+        component = last.positions[name]["component_var"]["0.95"]
+        assert component == pytest.approx(expected.component_var[0.95][i], rel=1e-3)
+    row = last.positions[CALL]
+    assert row["volatility"] == pytest.approx(0.25, abs=1e-5)
+    assert (row["volatility_source"], row["volatility_age"], row["underlying"]) == ("quote", pytest.approx(0), STOCK)
+    assert row["delta"] == pytest.approx(book_greeks(Book(positions)).delta[1], rel=1e-4)
+    assert "volatility" not in last.positions[STOCK]
+
+
+def test_greeks_agree_with_the_host_library(desk):
+    """Its calculator works in float32 and leaves out quantity; its vega is per 1%, its theta per day."""
+    run, compared = hedged(desk), []
+    kernel = run.engine.kernel
+    calculator = GreeksCalculator(kernel.cache, kernel.clock)
+
+    def compare(report) -> None:
+        for name, quantity in ((CALL, -2), (PUT, 3)):
+            theirs = calculator.instrument_greeks(
+                InstrumentId.from_str(name),
+                flat_interest_rate=0.03,
+                flat_dividend_yield=0.0,
+                ts_event=report.ts_event,
+            )
+            ours, units = report.positions[name], quantity * theirs.multiplier
+            assert ours["volatility"] == pytest.approx(theirs.vol, rel=1e-3)
+            assert ours["delta"] == pytest.approx(units * theirs.delta, rel=1e-3)
+            assert ours["gamma"] == pytest.approx(units * theirs.gamma, rel=1e-3)
+            assert ours["vega"] / 100 == pytest.approx(units * theirs.vega, rel=1e-3)
+            assert ours["theta"] / 365.25 == pytest.approx(units * theirs.theta, rel=2e-3)
+            compared.append(name)
+
+    kernel.msgbus.subscribe(GREEKS_REPORT_TOPIC, compare)
+    run.trade(BOOK)
+    assert len(compared) == 2 * (DAYS - 29)
+    last = run.greeks[-1]
+    assert last.totals["delta"] == pytest.approx(sum(row["delta"] for row in last.positions.values()))
+    assert last.positions[STOCK]["delta"] == 100
+    assert last.underlyings[STOCK]["vega"] == pytest.approx(last.totals["vega"])
+    assert last.ts_event == run.reports[-1].ts_event
+
+
+def test_without_options_nothing_is_added(desk):
+    run = desk().trade({30: [(STOCK, 100)]})
+    assert run.greeks == []
+    assert "var_delta_gamma" not in run.reports[-1].levels["0.95"]
+    also = desk().trade({30: [(STOCK, 100)]}, publish_greeks=True)
+    assert len(also.greeks) == DAYS
+    assert also.greeks[-1].totals["delta"] == 100
+    assert [r.levels for r in also.reports] == [r.levels for r in run.reports]
+
+
+def test_the_last_good_volatility_is_used_with_its_age_until_it_is_too_old(desk):
+    run = desk().option(CALL, "call", 105.0, days=range(1, 41))
+    run.trade({30: [(CALL, 1)]}, volatility_max_age_seconds=3.5 * 86_400)
+    by_day = {report.ts_event // DAY: report for report in run.reports}
+    assert by_day[40].positions[CALL]["volatility_source"] == "quote"
+    row = by_day[43].positions[CALL]
+    assert row["volatility_source"] == "last good"
+    assert row["volatility_age"] == pytest.approx(3 * 86_400)
+    assert row["volatility"] == pytest.approx(0.25, abs=1e-5)
+    assert row["price"] == pytest.approx(premium("call", 105.0, run.closes[42], 43, 0.25), rel=1e-4)
+    assert by_day[44].uncovered == {CALL: "its volatility is 345600 s old, 302400 s are allowed"}
+    with pytest.raises(InputError, match="report is empty"):
+        by_day[44].var(0.95)
+
+
+def test_a_price_without_a_volatility_is_uncovered_with_the_reason(desk):
+    """A quote below the option's intrinsic value."""
+    run = desk()
+    deep = contract(CALL, "call", 20.0)
+    run.engine.add_instrument(deep)
+    run.engine.add_data([quote(deep, 10.0, day) for day in range(1, DAYS + 1)])
+    run.trade({30: [(CALL, 1)]})
+    expected = "no volatility: the price is below its lower no-arbitrage bound"
+    assert run.reports[-1].uncovered == {CALL: expected}
+    assert run.reports[-1].levels == {}
+
+
+def test_an_underlying_that_is_not_found_is_said_and_can_be_named(desk):
+    name = "WEIRD-C.XNYS"
+    lost = desk().option(name, "call", 105.0, underlying="ZZZ").trade({30: [(name, 1)]})
+    assert lost.reports[-1].uncovered == {name: "its underlying ZZZ was not found: name it in `underlyings`"}
+    found = desk().option(name, "call", 105.0, underlying="ZZZ").trade({30: [(name, 1)]}, underlyings={"ZZZ": STOCK})
+    assert found.reports[-1].uncovered == {}
+    assert found.reports[-1].positions[name]["underlying"] == STOCK
+
+
+def test_an_underlying_without_history_leaves_the_option_uncovered(desk):
+    run = desk().option(CALL, "call", 105.0).trade({3: [(CALL, 1)]})
+    assert run.reports[10].uncovered == {CALL: f"its underlying {STOCK}: 10 of 20 returns of history"}
+    assert run.reports[-1].uncovered == {}
+
+
+def test_an_option_leaves_the_book_when_it_expires(desk):
+    run = desk().option(CALL, "call", 105.0, expiry=50, days=range(1, 50)).trade({30: [(CALL, 1)]})
+    by_day = {report.ts_event // DAY: report for report in run.reports}
+    assert CALL in by_day[49].positions
+    assert by_day[49].positions[CALL]["expiry"] == pytest.approx(1 / 365.25)
+    assert CALL not in by_day[51].positions
+
+
+def test_the_venues_own_volatility_comes_first(desk):
+    run = desk().option(CALL, "call", 105.0)
+    instrument_id = InstrumentId.from_str(CALL)
+    greeks = [
+        OptionGreeks(instrument_id, *[0.0] * 5, volatility, None, None, 100.0, None, day * DAY, day * DAY)
+        for day, volatility in ((45, 0.4), (46, None), (47, 44.0))
+    ]
+    run.engine.add_data(greeks)
+    run.trade({30: [(CALL, 1)]}, option_data=("quotes", "greeks"), volatility_max_age_seconds=5.5 * 86_400)
+    by_day = {report.ts_event // DAY: report.positions[CALL] for report in run.reports if CALL in report.positions}
+    sources = [by_day[day]["volatility_source"] for day in (44, 45, 50, 51)]
+    assert sources == ["quote", "venue", "venue", "quote"]
+    assert by_day[50]["volatility"] == 0.4
+    assert by_day[50]["spot"] == run.closes[49]
+
+
+def test_everything_side_by_side_in_one_currency(desk):
+    """Stock and option, future and option on it in euros, a currency and an option on it, a coin's option."""
+    run = desk()
+    future, rate = "FUT.XNYS", walk(3, DAYS, 1.1, 0.004).round(4)
+    curve, coin = walk(2, DAYS, 50.0), walk(4, DAYS, 40_000.0, 0.02).round(2)
+    fut = FuturesContract(
+        InstrumentId.from_str(future), Symbol("FUT"), AssetClass.INDEX, EUR, 2, Price.from_str("0.01"),
+        Quantity.from_int(10), ONE, "IDX", 0, 300 * DAY, 0, 0,
+    )  # fmt: skip
+    pair, bitcoin = _pair("EUR/USD", EUR, 4), _pair("BTC/USD", BTC, 2)
+    on_future = contract("FUT-P50.XNYS", "put", 50.0, "FUT", currency=EUR, multiplier=10)
+    on_pair = contract("EURO-C.XNYS", "call", 1.1, "EUR/USD", multiplier=1000)
+    on_coin = _coin_option()
+    run.engine.add_instrument(fut)
+    for one in (pair, bitcoin, on_future, on_pair, on_coin):
+        run.engine.add_instrument(one)
+    for instrument, closes in ((fut, curve), (pair, rate), (bitcoin, coin)):
+        run.engine.add_data(bars(instrument, closes))
+    for day in range(1, DAYS + 1):
+        i = day - 1
+        run.engine.add_data([
+            quote(on_future, premium("put", 50.0, curve[i], day, 0.2, dividend_yield=0.03), day),
+            quote(on_pair, premium("call", 1.1, rate[i], day, 0.1, dividend_yield=0.02), day, 1e-6),
+            quote(on_coin, premium("call", 45_000.0, coin[i], day, 0.6) / coin[i], day, 1e-8),
+            quote(pair, rate[i], day, 1e-9),
+        ])  # fmt: skip
+    run.option(CALL, "call", 105.0)
+    run.trade(
+        {30: [(STOCK, 10), (CALL, -1), (future, 2), (str(on_future.id), 3), ("EUR/USD.XNYS", 500)]}
+        | {31: [(str(on_pair.id), 2), (str(on_coin.id), 1)]},
+        bar_types=tuple(bar_type(name) for name in (STOCK, future, "EUR/USD.XNYS", "BTC/USD.XNYS")),
+        dividend_yields={"EUR/USD.XNYS": 0.02},
+    )
+    last = run.reports[-1]
+    assert last.uncovered == {}
+    volatilities = {name: row["volatility"] for name, row in last.positions.items() if "volatility" in row}
+    expected = {CALL: 0.25, str(on_future.id): 0.2, str(on_pair.id): 0.1, str(on_coin.id): 0.6}
+    assert volatilities == {name: pytest.approx(number, rel=1e-3) for name, number in expected.items()}
+    assert last.positions[str(on_coin.id)]["underlying"] == "BTC/USD.XNYS"
+    coin_value = premium("call", 45_000.0, coin[-1], DAYS, 0.6)
+    assert last.positions[str(on_coin.id)]["value"] == pytest.approx(coin_value, rel=1e-4)
+    future_value = 3 * 10 * rate[-1] * premium("put", 50.0, curve[-1], DAYS, 0.2, dividend_yield=0.03)
+    assert last.positions[str(on_future.id)]["value"] == pytest.approx(future_value, rel=1e-3)
+    assert set(run.greeks[-1].underlyings) == {STOCK, future, "EUR/USD.XNYS", "BTC/USD.XNYS"}
+    components = [row["component_var"]["0.95"] for row in last.positions.values()]
+    assert math.fsum(components) == pytest.approx(last.var(0.95), rel=1e-4)
+
+
+def _pair(symbol: str, base, precision: int) -> CurrencyPair:
+    step = Price.from_str(f"{10**-precision:.{precision}f}")
+    return CurrencyPair(
+        InstrumentId.from_str(f"{symbol}.XNYS"), Symbol(symbol), base, USD, precision, 0, step, ONE, 0, 0
+    )  # fmt: skip
+
+
+def _coin_option() -> CryptoOption:
+    """Quoted and settled in coin, struck in dollars, as the largest venue has them."""
+    name = InstrumentId.from_str("BTC-C45000.XNYS")
+    return CryptoOption(
+        name, name.symbol, BTC, BTC, BTC, False, OptionKind.CALL, Price.from_str("45000"), 0, EXPIRY * DAY,
+        8, 1, Price.from_str("0.00000001"), Quantity.from_str("0.1"), 0, 0,
+    )  # fmt: skip
+
+
+def test_stress_with_each_report_and_on_demand(desk):
+    run = hedged(desk).trade(
+        BOOK,
+        stresses=("crash -20% / vol +50%",),
+        stress_spots=(-0.1, 0.1),
+        stress_volatilities=(0.0, 0.5),
+        stress_days=(0.0, 5.0),
+    )
+    assert len(run.stresses) == DAYS
+    last, book = run.stresses[-1], run.actor.last_assessment.book
+    assert last.stresses["crash -20% / vol +50%"]["profit"] == pytest.approx(stress(book, "crash -20% / vol +50%"))
+    expected = stress_grid(book, (-0.1, 0.1), (0.0, 0.5), (0.0, 5.0))
+    np.testing.assert_allclose(last.grid["profits"], expected)
+    assert last.stresses["crash -20% / vol +50%"]["volatility"] == 0.5
+    assert run.actor.last_stress is last
+
+
+def test_a_volatility_index_sets_the_law(desk):
+    """Its log changes go against the stock's returns, which the actor estimates from its bars."""
+    closes = walk(1, DAYS)
+    rng = np.random.default_rng(5)
+    steps = -4.0 * np.diff(np.log(closes), prepend=np.log(closes[0])) + rng.normal(scale=0.01, size=DAYS)
+    index = np.round(20.0 * np.exp(np.cumsum(steps)), 2)
+    run = hedged(desk)
+    run.add("VIX.XNYS", index)
+    bar_types = (bar_type(STOCK), bar_type("VIX.XNYS"))
+    run.trade(BOOK, volatility_indices={STOCK: "VIX.XNYS"}, bar_types=bar_types)
+    details = run.actor.last_assessment.model_details
+    changes = np.diff(np.log(index))[-40:]
+    assert details["vol_of_vol"][STOCK] == pytest.approx(changes.std(ddof=1), rel=1e-6)
+    assert details["spot_vol_correlation"][STOCK] < -0.9
+
+
+def test_stress_can_be_asked_for_at_any_time(desk):
+    run, asked = hedged(desk), []
+    run.engine.kernel.msgbus.subscribe("data.RiskReport*", lambda _report: asked.append(run.actor.stress()))
+    run.trade(BOOK)
+    assert len(run.stresses) == DAYS
+    assert len(asked[-1].stresses) > 5
+    assert asked[-1].grid == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [
+        ({"option_data": ("chains",)}, "option_data"),
+        ({"rate": math.nan}, "rate"),
+        ({"dividend_yields": {"A.X": math.inf}}, "dividend_yields"),
+        ({"underlyings": {"A": "B"}}, "underlyings"),
+        ({"volatility_indices": {"A.X": "VIX"}}, "volatility_indices"),
+        ({"volatility_max_age_seconds": 0.0}, "volatility_max_age_seconds"),
+        ({"periods_per_year": -1.0}, "periods_per_year"),
+        ({"vol_of_vol": -1.0}, "vol_of_vol"),
+        ({"spot_vol_correlation": {"A.X": 2.0}}, "spot_vol_correlation"),
+        ({"stresses": ("boom",)}, "name"),
+        ({"stress_spots": (-2.0,)}, "spot"),
+        ({"stress_days": (-2.0,)}, "days"),
+    ],
+)
+def test_a_wrong_setting_is_refused_at_construction(options, argument):
+    with pytest.raises(InputError, match=f"`{argument}"):
+        RiskActor(RiskActorConfig(**options))
