@@ -120,9 +120,8 @@ class OptionMarket:
         tuple of dict
             What could be valued, by option, and for the rest the reason.
         """
-        terms = [self._terms(cache, asked, now) for asked in options]
-        premiums = self._imply(cache, terms, now)
-        found, reasons = {}, {}
+        terms, reasons = self._all_terms(cache, options, now)
+        premiums, found = self._imply(cache, terms, now), {}
         for one in terms:
             name = one.asked.holding.instrument
             known = self._volatility(name, one.asked.spot.ts, now)
@@ -139,6 +138,15 @@ class OptionMarket:
             except InputError as error:
                 reasons[name] = str(error)
         return valued, reasons
+
+    def _all_terms(self, cache: Any, options: Sequence[Asked], now: int) -> tuple[list[_Terms], dict[str, str]]:
+        terms, reasons = [], {}
+        for asked in options:
+            try:
+                terms.append(self._terms(cache, asked, now))
+            except InputError as error:
+                reasons[asked.holding.instrument] = str(error)
+        return terms, reasons
 
     def _terms(self, cache: Any, asked: Asked, now: int) -> _Terms:
         years = (asked.facts.expires_ns - now) / _YEAR_NS

@@ -8,6 +8,8 @@ from nautilus_trader.model.enums import InstrumentClass, OptionKind
 from nautilus_trader.model.identifiers import InstrumentId, Symbol
 from nautilus_trader.model.instruments import CryptoOption, OptionContract
 
+from nautilus_metal.errors import InputError
+
 _GREEKS_TOPIC = "data.option_greeks.*"  # the engine publishes here what it also feeds to option chains
 _FORWARDS = (InstrumentClass.FUTURE, InstrumentClass.FUTURES_SPREAD)
 
@@ -120,9 +122,18 @@ def last_trade(cache: Any, name: str) -> Priced | None:
 
 
 def yield_of_curve(cache: Any, name: str, years: float) -> float | None:
-    """The rate at a maturity from the cache's yield curve of a currency or an underlying; None where it has none."""
+    """The rate at a maturity from the cache's yield curve of a currency or an underlying; None where it has none.
+
+    Raises
+    ------
+    InputError
+        If the curve, which is a user's, fails there: the host's own needs three tenors.
+    """
     curve = cache.yield_curve(name)
-    return None if curve is None else float(curve(years))
+    try:
+        return None if curve is None else float(curve(years))
+    except Exception as error:
+        raise InputError(f"the yield curve of {name} failed at {years:.4g} years: {error}") from error
 
 
 def follow_option_greeks(owner: Any, handler: Callable[[str, Priced, Priced | None], None]) -> None:

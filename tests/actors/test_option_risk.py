@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pytest
 from nautilus_trader.model.currencies import BTC, EUR, USD
-from nautilus_trader.model.data import Bar, OptionGreeks, QuoteTick
-from nautilus_trader.model.enums import AssetClass, OptionKind, OrderSide
+from nautilus_trader.model.data import Bar, OptionGreeks, QuoteTick, TradeTick
+from nautilus_trader.model.enums import AggressorSide, AssetClass, OptionKind, OrderSide
 from nautilus_trader.model.greeks import GreeksCalculator
-from nautilus_trader.model.identifiers import InstrumentId, Symbol
+from nautilus_trader.model.greeks_data import YieldCurveData
+from nautilus_trader.model.identifiers import InstrumentId, Symbol, TradeId
 from nautilus_trader.model.instruments import CryptoOption, CurrencyPair, FuturesContract, OptionContract
 from nautilus_trader.model.objects import Price, Quantity
 from nautilus_trader.trading.config import StrategyConfig
@@ -259,6 +260,48 @@ def test_an_option_leaves_the_book_when_it_expires(desk):
     assert CALL in by_day[49].positions
     assert by_day[49].positions[CALL]["expiry"] == pytest.approx(1 / 365.25)
     assert CALL not in by_day[51].positions
+
+
+def test_an_option_that_nobody_settles_is_said_to_have_expired(desk):
+    """The venue does not know its underlying, the actor was told."""
+    name = "WEIRD-C.XNYS"
+    run = desk().option(name, "call", 105.0, underlying="ZZZ", expiry=50, days=range(1, 50))
+    run.trade({30: [(name, 1)]}, underlyings={"ZZZ": STOCK})
+    assert run.reports[-1].uncovered == {name: "expired, and not settled yet"}
+
+
+def test_a_trade_gives_the_volatility_where_there_is_no_later_quote(desk):
+    """One quote to trade on, then a trade of the option itself."""
+    run = desk().option(CALL, "call", 105.0, days=range(30, 31))
+    instrument, day = contract(CALL, "call", 105.0), DAYS
+    paid = instrument.make_price(premium("call", 105.0, run.closes[-1], day, 0.35))
+    trade = TradeTick(instrument.id, paid, ONE, AggressorSide.BUYER, TradeId("1"), day * DAY, day * DAY)
+    run.engine.add_data([trade])
+    run.trade({30: [(CALL, 1)]}, volatility_max_age_seconds=86_400.0)
+    row = run.reports[-1].positions[CALL]
+    assert (row["volatility_source"], row["volatility"]) == ("trade", pytest.approx(0.35, abs=1e-5))
+    assert run.reports[-2].uncovered
+
+
+def test_rates_and_yields_come_from_the_caches_curves_where_not_set(desk):
+    run = desk().option(CALL, "call", 105.0)
+    for name, rate in (("USD", 0.05), (STOCK, 0.02)):
+        run.engine.kernel.cache.add_yield_curve(_curve(name, [rate] * 3))
+    run.trade({30: [(CALL, 1)]}, rate=None)
+    terms = run.actor.last_assessment.book.positions[0].option
+    assert (terms.rate, terms.dividend_yield) == (pytest.approx(0.05), pytest.approx(0.02))
+
+
+def test_a_curve_that_fails_leaves_the_option_uncovered(desk):
+    """The host's interpolation reads three tenors, whatever the curve has."""
+    run = desk().option(CALL, "call", 105.0)
+    run.engine.kernel.cache.add_yield_curve(_curve("USD", [0.05, 0.05]))
+    run.trade({30: [(CALL, 1)]}, rate=None)
+    assert "the yield curve of USD failed" in run.reports[-1].uncovered[CALL]
+
+
+def _curve(name: str, rates: list[float]) -> YieldCurveData:
+    return YieldCurveData(0, 0, name, np.linspace(0.1, 1.0, len(rates)), np.array(rates))
 
 
 def test_the_venues_own_volatility_comes_first(desk):
