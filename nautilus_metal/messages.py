@@ -222,7 +222,7 @@ class HedgeRequest(Data):
     source : str
         The ID of the actor that made it.
     target : str
-        What is brought back: "delta" or "delta_gamma_vega".
+        What is brought into bands ("delta", "delta_gamma_vega") or made least ("minimum_variance", "minimum_es").
     underlying : str
         The instrument whose risk is hedged.
     status : str
@@ -235,9 +235,10 @@ class HedgeRequest(Data):
         By instrument: signed `quantity` to trade, whole lots; what the hedger `held` then; its `limit` or None;
         `price`, and `cost` of the trade.
     before, after : dict
-        By exposure: standard deviation of the P&L from it in a typical period, signed, before and after the orders.
+        Before and after the orders, by exposure: standard deviation of the P&L from it in a typical period, signed;
+        or the measure that is made least.
     risk_before, risk_after : float
-        Of all exposures together.
+        Of all exposures together, or that measure.
     cost : float
         Of all orders.
     uncovered : dict

@@ -1,7 +1,8 @@
 """The engine component and the actors: what a user puts into a system's configuration."""
 
 from nautilus_metal.actors.engine import MetalEngine, MetalEngineActor, MetalEngineConfig
-from nautilus_metal.actors.hedge import HedgeActor, HedgeActorConfig
+from nautilus_metal.actors.hedge import HedgeActor
+from nautilus_metal.actors.hedge_config import HedgeActorConfig
 from nautilus_metal.actors.risk import RiskActor, RiskActorConfig
 
 __all__ = [

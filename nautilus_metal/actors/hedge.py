@@ -1,9 +1,12 @@
 """The HedgeActor: watches a book on one underlying and publishes what to trade against its risk."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from nautilus_metal.actors.hedge_config import TARGETS, HedgeActorConfig, check_config
 from nautilus_metal.actors.hedge_market import (
     Market,
     Terms,
@@ -13,74 +16,26 @@ from nautilus_metal.actors.hedge_market import (
     read_market,
 )
 from nautilus_metal.errors import InputError
-from nautilus_metal.host import Actor, ActorConfig, InstrumentId, QuoteTick, after_time_stamp, every, publish
+from nautilus_metal.host import (
+    Actor,
+    Bar,
+    QuoteTick,
+    after_time_stamp,
+    bar_interval_ns,
+    every,
+    publish,
+    request_history,
+)
 from nautilus_metal.messages import HedgeRequest
+from nautilus_metal.risk import Book
 from nautilus_metal.risk.hedging import INFEASIBLE, UNNEEDED, HedgeInstrument, HedgeResult, exposure_hedge
-
-EXPOSURES = ("delta", "gamma", "vega")
-TARGETS = {"delta": EXPOSURES[:1], "delta_gamma_vega": EXPOSURES}
-
-
-class HedgeActorConfig(ActorConfig, frozen=True, kw_only=True):
-    """What a `HedgeActor` hedges, with what, and when.
-
-    Parameters
-    ----------
-    underlying : InstrumentId
-        The instrument whose risk is hedged: that of positions in options on it, and in `instruments`.
-    instruments : tuple of InstrumentId
-        Instruments to trade that move with the underlying one for one: itself, its future, a fund.
-    target : {"delta", "delta_gamma_vega"}, default "delta"
-        What is brought back. The latter trades options as well, which it chooses from those quoted.
-    bands : dict of str to float, optional
-        By exposure: the standard deviation of a typical period's P&L that is left alone, in the base currency.
-    spot_move, volatility_move : float, default 0.01
-        Standard deviations of a typical period: of the underlying's return, and of the change of volatility.
-    trigger : InstrumentId, optional
-        Compute after each time stamp that brought a quote of it.
-    timer_seconds : float, optional
-        Compute at this interval.
-    hedger : str, optional
-        ID of the strategy that executes. Its positions count against limits, its options may be traded back, and
-        options that another strategy holds are left alone. Without it all positions count against limits, and no
-        option that is held is traded.
-    limits : dict of str to float, optional
-        By instrument: the largest absolute quantity to hold.
-    option_limit : float, optional
-        The same for each option that is not listed there.
-    option_days : tuple of float, default (7.0, 70.0)
-        Days to expiry of options to trade.
-    option_strikes : int, default 2
-        Strikes to choose from for each expiry: the nearest out of the money. What the hedger holds is added.
-    rate, dividend_yield : float, default 0.0
-        Per year, continuously compounded.
-    max_quote_age_seconds : float, default 3600.0
-        An older quote is none.
-    base_currency : str, default "USD"
-        The currency of every figure.
-    """
-
-    underlying: InstrumentId
-    instruments: tuple[InstrumentId, ...]
-    target: str = "delta"
-    bands: dict[str, float] = {}
-    spot_move: float = 0.01
-    volatility_move: float = 0.01
-    trigger: InstrumentId | None = None
-    timer_seconds: float | None = None
-    hedger: str | None = None
-    limits: dict[str, float] = {}
-    option_limit: float | None = None
-    option_days: tuple[float, float] = (7.0, 70.0)
-    option_strikes: int = 2
-    rate: float = 0.0
-    dividend_yield: float = 0.0
-    max_quote_age_seconds: float = 3600.0
-    base_currency: str = "USD"
+from nautilus_metal.risk.scenario_hedges import minimum_es_hedge, minimum_variance_hedge
+from nautilus_metal.risk.scenario_pnl import scenario_pnl
+from nautilus_metal.risk.window import ReturnWindow
 
 
 class HedgeActor(Actor):
-    """Publishes a `HedgeRequest` where the exposures of a book leave their bands.
+    """Publishes a `HedgeRequest` where the exposures of a book leave their bands, or a trade lowers its risk.
 
     The figures are of one moment after all data and fills of a time stamp. What is held and cannot be valued is
     listed in the request's `uncovered` and is in no figure; where nothing can be valued, the request says
@@ -98,14 +53,18 @@ class HedgeActor(Actor):
     """
 
     def __init__(self, config: HedgeActorConfig) -> None:
-        _check(config)
+        check_config(config)
         super().__init__(config)
         self._linear = tuple(str(name) for name in config.instruments)
         self._pending = False
+        self._window = ReturnWindow(config.window)
         self.last_result: HedgeResult | None = None
 
     def on_start(self) -> None:
-        """Subscribe to the trigger, and start the timer."""
+        """Subscribe to the trigger and the bars, and start the timer."""
+        if self.config.bar_type is not None:
+            self.subscribe_bars(self.config.bar_type)
+            request_history(self, self.config.bar_type, self.config.window + 1)
         if self.config.trigger is not None:
             self.subscribe_quote_ticks(self.config.trigger)
         if self.config.timer_seconds is not None:
@@ -117,8 +76,19 @@ class HedgeActor(Actor):
             self._pending = True
             after_time_stamp(self, f"{self.id}-tick", self._tick)
 
+    def on_bar(self, bar: Bar) -> None:
+        """Take a close into the history."""
+        interval = bar_interval_ns(bar.bar_type) or 1
+        self._window.observe(str(self.config.underlying), (bar.ts_event - 1) // interval, bar.close.as_double())
+
+    def on_historical_data(self, data: Any) -> None:
+        """Take a requested bar into the history."""
+        if isinstance(data, Bar):
+            self.on_bar(data)
+
     def on_reset(self) -> None:
-        """Forget the last figures."""
+        """Forget history and the last figures."""
+        self._window.reset()
         self._pending, self.last_result = False, None
 
     def compute(self) -> HedgeRequest:
@@ -148,7 +118,7 @@ class HedgeActor(Actor):
             publish(self, request)
 
     def _hedge(self, market: Market, instruments: list[HedgeInstrument]) -> HedgeResult:
-        """Bring the exposures of what is held and valued into their bands."""
+        """Hedge what is held and valued."""
         config, count = self.config, len(TARGETS[self.config.target])
         lines = [name for name in market.held if name in market.quoted]
         names = [*lines, *(one.name for one in instruments)]
@@ -157,10 +127,39 @@ class HedgeActor(Actor):
         if not lines:
             return _nothing("nothing that is held can be valued")
         base = config.base_currency
+        if not count:
+            return self._fitted(market, lines, instruments)
         table = exposures(names, market, base, config.spot_move, config.volatility_move).numpy()[:count]
         quantities = np.array([market.held[name] for name in lines])
         book = dict(zip(TARGETS[config.target], (table[:, : len(lines)] @ quantities).tolist(), strict=True))
         return exposure_hedge(book, instruments, table[:, len(lines) :], config.bands)
+
+    def _fitted(self, market: Market, lines: list[str], instruments: list[HedgeInstrument]) -> HedgeResult:
+        """Find the trades of least risk on the scenarios."""
+        config, name = self.config, str(self.config.underlying)
+        reason = self._window.uncovered([name], config.min_observations).get(name)
+        if reason is not None:
+            return _nothing(f"no scenarios of {name}: {reason}")
+        held = [replace(market.quoted[line].unit, quantity=market.held[line]) for line in lines]
+        units = [market.quoted[one.name].unit for one in instruments]
+        # what moves with the underlying one for one has its returns
+        positions = [one if one.option is not None else replace(one, instrument=name) for one in (*held, *units)]
+        pnl = scenario_pnl(
+            Book(positions, config.base_currency, market.xrates),
+            self._window.returns([name]),
+            config.model,
+            config.horizon,
+            config.scenarios,
+            config.seed,
+            sampler=config.sampler,
+            vol_of_vol=config.vol_of_vol,
+            spot_vol_correlation=config.spot_vol_correlation,
+            **config.model_options,
+        )
+        book, table = pnl[: len(held)].sum(axis=0), pnl[len(held) :]
+        if config.target == "minimum_variance":
+            return minimum_variance_hedge(book, instruments, table, config.cost_weight)
+        return minimum_es_hedge(book, instruments, table, config.level, config.cost_weight)
 
     def _candidates(self, market: Market) -> list[str]:
         names = [name for name in self._linear if name in market.quoted]
@@ -211,24 +210,3 @@ class HedgeActor(Actor):
 
 def _nothing(reason: str, status: str = INFEASIBLE) -> HedgeResult:
     return HedgeResult(status, reason, {}, {}, {}, 0.0, 0.0, 0.0)
-
-
-def _check(config: HedgeActorConfig) -> None:
-    """Refuse at construction what would fail at the first tick."""
-    if config.target not in TARGETS:
-        raise InputError(f"`target` must be one of {', '.join(TARGETS)}, was {config.target!r}")
-    if not config.instruments:
-        raise InputError("`instruments` must name at least one instrument, was empty")
-    for name in config.bands:
-        if name not in EXPOSURES:
-            raise InputError(f"`bands` must be on {', '.join(EXPOSURES)}, was on {name!r}")
-    positive = ("spot_move", "volatility_move", "max_quote_age_seconds", "option_strikes", "timer_seconds")
-    for name in positive:
-        value = getattr(config, name)
-        if value is not None and not value > 0:
-            raise InputError(f"`{name}` must be positive, was {value}")
-    for name, value in (config.bands | config.limits).items():
-        if not value >= 0:
-            raise InputError(f"`bands` and `limits` must be at least 0, that of {name} was {value}")
-    if not 0 <= config.option_days[0] <= config.option_days[1]:
-        raise InputError(f"`option_days` must be two ascending numbers of days, was {config.option_days}")

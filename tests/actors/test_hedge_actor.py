@@ -20,12 +20,18 @@ from nautilus_trader.trading.strategy import Strategy
 from nautilus_metal.actors import HedgeActor, HedgeActorConfig
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels import black_scholes
+from nautilus_metal.kernels.tail import tail_weights
 from nautilus_metal.messages import HEDGE_REQUEST_TOPIC
+from nautilus_metal.risk import Book, Option, Position
+from nautilus_metal.risk.scenario_pnl import scenario_pnl
 
 DAY, VENUE = 86_400 * 10**9, Venue("SIM")
 STOCK = InstrumentId(Symbol("STK"), VENUE)
 SPOT, VOL = 100.0, 0.2
 EXPIRY = 31 * DAY
+RETURNS = np.random.default_rng(0).standard_t(5, size=400) * 0.008
+CLOSES = SPOT * np.exp(np.cumsum(RETURNS) - RETURNS.sum())
+BARS = BarType.from_str(f"{STOCK}-1-MINUTE-LAST-EXTERNAL")
 SIZE = Quantity.from_int(100_000)
 
 
@@ -103,13 +109,14 @@ def ask():
         for contract in listed:
             engine.add_instrument(contract)
         price = Price(SPOT, 4)
-        bars = BarType.from_str(f"{STOCK}-1-DAY-LAST-EXTERNAL")
-        engine.add_data([Bar(bars, price, price, price, price, SIZE, DAY - 1, DAY - 1)])
+        closes = [Price(close, 4) for close in CLOSES]
+        times = [DAY - (len(closes) - i) * 60 * 10**9 for i in range(len(closes))]
+        engine.add_data([Bar(BARS, p, p, p, p, SIZE, ts, ts) for p, ts in zip(closes, times, strict=True)])
         for contract in quoted:
             engine.add_data([quote(contract.id, priced(contract)[0], 4, 0.01)])
         engine.add_data([quote(STOCK, SPOT, 4, 0.005)])
         later = DAY + 1000  # a run ends with its last data, and the actor answers one nanosecond after the trigger's
-        engine.add_data([Bar(bars, price, price, price, price, SIZE, later, later)])
+        engine.add_data([Bar(BARS, price, price, price, price, SIZE, later, later)])
         requests: list = []
         engine.kernel.msgbus.subscribe(HEDGE_REQUEST_TOPIC, requests.append)
         actor = HedgeActor(HedgeActorConfig(underlying=STOCK, instruments=(STOCK,), trigger=STOCK, **config))
@@ -164,6 +171,48 @@ def test_options_of_other_strategies_are_left_alone_and_expiries_chosen(ask):
     assert set(request.orders) <= {"STK.SIM", *(str(contract.id) for contract in FAR)}
 
 
+@pytest.mark.parametrize("target", ["minimum_variance", "minimum_es"])
+def test_the_least_risk_on_the_scenarios_of_the_var(ask, target):
+    law = {"vol_of_vol": 0.06, "spot_vol_correlation": -0.7}
+    config = {"target": target, "bar_type": BARS, "scenarios": 1000, "hedger": "Hedger-1", **law}
+    (request,), _ = ask({CALL.id: -30, PUT.id: -30}, config)
+    positions = [position(CALL, -30.0), position(PUT, -30.0)]
+    for contract in (*WINGS, *FAR):
+        positions.append(position(contract, request.orders.get(str(contract.id), NONE)["quantity"]))
+    positions.append(Position("STK.SIM", request.orders.get("STK.SIM", NONE)["quantity"], SPOT))
+    history = np.diff(np.log(np.round(CLOSES, 4)))[:, None]
+    before, after = (
+        measured(scenario_pnl(Book(book), history, scenarios=1000, **law).sum(axis=0), target)
+        for book in (positions[:2], positions)
+    )
+    assert request.risk_before == pytest.approx(before, rel=1e-3)
+    assert request.risk_after == pytest.approx(after, rel=5e-3, abs=1.0)
+    assert request.risk_after < 0.3 * request.risk_before
+    assert request.status == "hedged"
+
+
+NONE = {"quantity": 0.0}
+
+
+def position(contract: OptionContract, quantity: float) -> Position:
+    kind = "call" if sign(contract) > 0 else "put"
+    terms = Option("STK.SIM", kind, float(contract.strike_price), years(contract), VOL, SPOT)
+    return Position(str(contract.id), quantity, priced(contract)[0], 100.0, option=terms)
+
+
+def measured(pnl: np.ndarray, target: str) -> float:
+    if target == "minimum_variance":
+        return float(pnl.std())
+    weights = tail_weights(len(pnl), (0.975,))
+    return float(-np.sort(pnl)[: weights.size] @ weights.figures.numpy()[:, 1])
+
+
+def test_without_a_history_the_answer_says_so(ask):
+    (request,), _ = ask({CALL.id: -30}, {"target": "minimum_es", "bar_type": BARS, "min_observations": 900})
+    assert request.status == "infeasible"
+    assert request.reason.startswith("no scenarios of STK.SIM")
+
+
 def test_limits_make_an_infeasible_answer_with_a_reason(ask):
     config = {"target": "delta_gamma_vega", "option_limit": 2.0, "limits": {"STK.SIM": 10_000.0}}
     (request,), _ = ask({CALL.id: -30, PUT.id: -30}, config)
@@ -197,6 +246,8 @@ def test_nothing_held_is_nothing_asked(ask):
     [
         ({"target": "gamma"}, "`target` must be one of delta, delta_gamma_vega"),
         ({"instruments": ()}, "`instruments` must name at least one instrument"),
+        ({"target": "minimum_es"}, "`bar_type` must be given for the target minimum_es, was None"),
+        ({"scenarios": 0}, "`scenarios` must be a whole number of at least 2, was 0"),
         ({"bands": {"rho": 1.0}}, "`bands` must be on delta, gamma, vega, was on 'rho'"),
         ({"bands": {"delta": -1.0}}, "must be at least 0, that of delta was -1.0"),
         ({"spot_move": 0.0}, "`spot_move` must be positive, was 0.0"),
