@@ -9,7 +9,8 @@ from pathlib import Path
 from nautilus_metal.errors import InputError
 
 MAIN_MODEL = "filtered_historical"
-ALL_MODELS = (MAIN_MODEL, "normal", "student_t", "historical")
+DEFAULT_MODELS = (MAIN_MODEL, "normal")
+ALL_MODELS = (*DEFAULT_MODELS, "student_t", "historical")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class BacktestOptions:
 
     name: str
     device: str = "auto"
-    models: tuple[str, ...] = ALL_MODELS
+    models: tuple[str, ...] = DEFAULT_MODELS
     scenarios: int = 10_000
     start: date | None = None
     end: date | None = None
@@ -68,9 +69,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         type=models,
-        default=ALL_MODELS,
+        default=DEFAULT_MODELS,
         metavar="MODEL",
-        help="scenario models, comma-separated, the main one first; all (default) is " + ",".join(ALL_MODELS),
+        help=f"scenario models, comma-separated, the main one first (default {','.join(DEFAULT_MODELS)}); "
+        f"all is {','.join(ALL_MODELS)}",
     )
     parser.add_argument("--scenarios", type=int, default=10_000, help="scenarios of one risk tick (default 10000)")
     parser.add_argument("--start", type=day, metavar="YYYY-MM-DD", help="first day (default: the data's first)")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from nautilus_metal.errors import InputError
 
@@ -77,11 +78,14 @@ def tail_weights(count: int, levels: tuple[float, ...]) -> TailWeights:
     [1.0, 1.0]
     """
     check_levels(count, levels)
+    whole, without_one = _figure_weights(count, levels), _figure_weights(count - 1, levels)
+    size = max(len(whole), len(without_one))
+    return TailWeights(*(pad(table, (0, 0, 0, size - len(table))) for table in (whole, without_one)))
+
+
+@lru_cache(maxsize=64)  # a growing window asks for each count twice: as the whole, and a period later as one less
+def _figure_weights(count: int, levels: tuple[float, ...]) -> Tensor:
     size = max(_reach(count, level)[1] for level in levels)
-    return TailWeights(_figure_weights(count, levels, size), _figure_weights(count - 1, levels, size))
-
-
-def _figure_weights(count: int, levels: tuple[float, ...], size: int) -> Tensor:
     columns = [_quantile_weights(count, level, size) for level in levels]
     columns += [_shortfall_weights(count, level, size) for level in levels]
     return torch.stack(columns, dim=1)
@@ -165,8 +169,8 @@ def jackknife_error(worst: NDArray[np.float64], weights: TailWeights, count: int
     .. math:: \sqrt{\frac{n-1}{n} \sum_j (T_{(j)} - \bar T)^2}
 
     Leaving out a loss instead of the next smaller one replaces it by that one at their common rank k: with the
-    weights w of n - 1 losses, :math:`T_{(k+1)} - T_{(k)} = w_k (x_k - x_{k+1})`. Losses under the tail have no weight,
-    so that leaving out any of them is like leaving out the tail's last.
+    weights w of n - 1 losses, :math:`T_{(k+1)} - T_{(k)} = w_k (x_k - x_{k+1})`. Losses under the tail have no
+    weight, so that leaving out any of them is like leaving out the tail's last.
 
     Parameters
     ----------

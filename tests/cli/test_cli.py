@@ -59,7 +59,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys, arguments, words, tmp_p
 def test_without_a_name_the_backtests_are_listed(capsys):
     assert main(["backtest"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["node_config", "portfolio_risk"]
+    assert [line.split()[0] for line in lines] == ["node_config", "option_hedge", "portfolio_risk"]
     assert all(len(line.split()) > 5 for line in lines)
 
 
@@ -90,9 +90,8 @@ def test_a_script_without_run_is_said_so(tmp_path, monkeypatch, capsys):
     assert "must have a function `run(options)`" in usage(capsys, ["backtest", "empty_one"])
 
 
-def test_all_models_is_the_default_with_the_main_one_first():
-    assert BacktestOptions(name="x").models == ALL_MODELS
-    assert ALL_MODELS[0] == "filtered_historical"
+def test_the_default_models_are_the_main_one_and_one_to_compare():
+    assert BacktestOptions(name="x").models == ("filtered_historical", "normal") == ALL_MODELS[:2]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +115,7 @@ def test_other_errors_keep_their_traceback():
 
 
 def test_load_names_what_there_is():
-    with pytest.raises(InputError, match="found node_config, portfolio_risk"):
+    with pytest.raises(InputError, match="found node_config, option_hedge, portfolio_risk"):
         load("nope")
 
 
