@@ -5,6 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,9 @@ from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.normals import standard_normals
 from nautilus_metal.risk import Book, Option, Position, assess
+from nautilus_metal.risk.greeks import book_greeks
+from nautilus_metal.risk.models import build
+from nautilus_metal.risk.request import Request
 from tests.risk.cases import history
 from tests.risk.option_cases import black_scholes, figures, held, losses, mixed_book, option, premium
 
@@ -68,6 +72,44 @@ def test_drawn_scenarios_by_a_plain_loop(engine: ComputeEngine) -> None:
     returns = 2 * window.std(ddof=1) * z
     log_volatility = 0.07 * 2 * (-0.6 * z + 0.8 * noise)
     check(risk, losses(book, returns[None], log_volatility[None], 4 / 365), 2e-4)
+
+
+def test_noise_of_volatility_is_not_that_which_draws_the_dates(engine: ComputeEngine) -> None:
+    """Paths of filtered history take the first rows of the stream, one for each period."""
+    window, book = history(1), Book([held(-2, option("put", 95.0))])
+    paths = build("filtered_historical", torch.from_numpy(window.T.copy()), Request(3, 1000, 4, "sobol"), {})
+    returns = paths.empirical.numpy()
+    noise = standard_normals(1, 1000, 4, "sobol", first_row=3).numpy()
+    log_volatility = 0.05 * math.sqrt(3) * (0.6 * standardised(returns) + 0.8 * noise)
+    law = {"vol_of_vol": 0.05, "spot_vol_correlation": 0.6, "sampler": "sobol"}
+    risk = assess(book, window, "filtered_historical", LEVELS, 3, 1000, 4, engine, **law)
+    check(risk, losses(book, returns, log_volatility, 3 * YEARS), 2e-4)
+
+
+def test_delta_gamma_is_the_expansion_in_spot_volatility_and_time() -> None:
+    """Second order in each spot, first in each volatility and in time, by the book's Greeks."""
+    book, window = mixed_book(), history(3)
+    greeks, index = book_greeks(book), book.instrument_index
+    noise = standard_normals(3, len(window), 0, "sobol", first_row=1).numpy()
+    x, changes = np.expm1(window.T)[index], np.expm1(0.05 * noise)[index]
+    volatility = np.array([p.option.volatility if p.option else 0.0 for p in book.positions])
+    gains = greeks.cash_delta[:, None] * x + 0.5 * greeks.cash_gamma[:, None] * x**2
+    gains += (greeks.vega * volatility)[:, None] * changes + greeks.theta[:, None] * YEARS
+    risk = assess(book, window, "historical", LEVELS, sampler="sobol", vol_of_vol=0.05)
+    found = [risk.delta_gamma_var[level] for level in LEVELS] + [risk.delta_gamma_es[level] for level in LEVELS]
+    np.testing.assert_allclose(found, figures(-gains.T, LEVELS)[0], rtol=1e-4)
+
+
+def test_drift_shows_a_device_that_computes_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nautilus_metal.risk import option_evaluation
+
+    def wrong(tables: object) -> tuple:
+        full, expanded = original(tables)
+        return (full if tables.engine is None else full * 1.001), expanded
+
+    original = option_evaluation._losses
+    monkeypatch.setattr(option_evaluation, "_losses", wrong)
+    assert 0.001 < assess(mixed_book(), history(3), "historical").drift < 0.01
 
 
 @pytest.mark.parametrize("model", ["student_t", "filtered_historical", "historical"])
