@@ -102,13 +102,14 @@ class HedgeActor(Actor):
         config, now = self.config, self.clock.timestamp_ns()
         age = int(config.max_quote_age_seconds * 1e9)
         terms = Terms(str(config.underlying), config.rate, config.dividend_yield, age, now)
+        market, instruments = Market({}, {}, {}, {}, {}), []
         try:
             market = read_market(self.cache, terms, self._linear, config.hedger, config.base_currency)
-        except InputError as error:
-            return self._request(_nothing(str(error)), Market({}, {}, {}, {}, {}), [])
-        candidates = self._candidates(market)
-        instruments = [hedge_instrument(name, market, self._limit(name, market)) for name in candidates]
-        self.last_result = result = self._hedge(market, instruments)
+            names = self._candidates(market)
+            instruments = [hedge_instrument(name, market, self._limit(name, market)) for name in names]
+            self.last_result = result = self._hedge(market, instruments)
+        except InputError as error:  # a price or a history that fits no formula: an answer, not the end of the run
+            result = _nothing(str(error))
         return self._request(result, market, instruments)
 
     def _tick(self) -> None:

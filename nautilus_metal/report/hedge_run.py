@@ -98,10 +98,10 @@ class HedgeRun:
         lines = []
         for hedge in sorted(self.hedges, key=lambda name: name != self.main):
             removed, after = self.removed(hedge), float(self.pnl(hedge).std())
-            verdict = "more" if removed >= GOAL else "less"
+            verdict = "above" if removed >= GOAL else "below"
             lines.append(
                 f"{self.labels[hedge]}: removes {removed:.1%} of the standard deviation of daily P&L, {before:,.0f} "
-                f"to {after:,.0f} {self.currency}, {verdict} than the {GOAL:.0%} asked for."
+                f"to {after:,.0f} {self.currency}, {verdict} the goal of {GOAL:.0%}."
             )
         gap = max((abs(gap) for gap in self.gaps.values()), default=0.0)
         lines.append(

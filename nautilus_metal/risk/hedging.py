@@ -325,13 +325,15 @@ def _cheapest(start: Array, columns: Array, band: Array, caps: Array, cost: Arra
     rows = np.vstack([rows, np.hstack([np.zeros((exposures, 2 * count)), -np.eye(exposures)])])
     bounds = np.concatenate([band - start, band + start, box_bounds, np.zeros(exposures)])
     first = minimise(np.concatenate([np.zeros(2 * count), np.ones(exposures)]), rows, bounds).x
-    excess = np.maximum(first[2 * count :], 0.0)
+    excess = np.nan_to_num(np.maximum(first[2 * count :], 0.0), nan=0.0, posinf=0.0)
     excess[excess < _NOTHING] = 0.0
     rows = np.vstack([both, -both, box])
     room = band + excess * (1 + 1e-6) + 1e-9
     bounds = np.concatenate([room - start, room + start, box_bounds])
     second = minimise(np.tile(cost, 2) + 1e-6, rows, bounds)
     moves = second.x if second.converged else first[: 2 * count]
+    if not np.isfinite(moves).all():  # numbers of orders of magnitude that no step could be made with
+        return np.zeros(count), np.maximum(np.abs(start) - band, 0.0)
     return moves[:count] - moves[count:], excess
 
 

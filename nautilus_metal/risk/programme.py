@@ -79,7 +79,10 @@ def _iterate(
         product = slack * dual
         if not (np.isfinite(system).all() and np.isfinite(off_primal).all()):
             break
-        _, d_slack, d_dual = _direction(system, rows, slack, dual, off_dual, off_primal, product)
+        try:
+            _, d_slack, d_dual = _direction(system, rows, slack, dual, off_dual, off_primal, product)
+        except np.linalg.LinAlgError:
+            break
         length = _length(slack, d_slack, dual, d_dual)
         ahead = float((slack + length * d_slack) @ (dual + length * d_dual)) / len(bounds)
         product = product + d_slack * d_dual - (ahead / gap) ** 3 * gap

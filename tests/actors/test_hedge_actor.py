@@ -119,7 +119,8 @@ def ask():
         engine.add_data([Bar(BARS, price, price, price, price, SIZE, later, later)])
         requests: list = []
         engine.kernel.msgbus.subscribe(HEDGE_REQUEST_TOPIC, requests.append)
-        actor = HedgeActor(HedgeActorConfig(underlying=STOCK, instruments=(STOCK,), trigger=STOCK, **config))
+        settings = {"underlying": STOCK, "instruments": (STOCK,), "trigger": STOCK} | config
+        actor = HedgeActor(HedgeActorConfig(**settings))
         engine.add_actor(actor)
         engine.add_strategy(Holder(holds))
         engine.run()
@@ -233,6 +234,12 @@ def test_what_has_no_quote_is_uncovered_and_in_no_figure(ask):
     assert set(request.uncovered) == {str(CALL.id), str(PUT.id)}
     assert set(request.uncovered.values()) == {"no fresh quote"}
     assert request.orders == {}
+
+
+def test_an_underlying_without_a_price_is_an_answer_too(ask):
+    (request,), _ = ask({CALL.id: -10}, {"underlying": InstrumentId(Symbol("NONE"), VENUE)})
+    assert request.status == "infeasible"
+    assert request.reason == "`underlying` must have a price above 0, NONE.SIM has None"
 
 
 def test_nothing_held_is_nothing_asked(ask):

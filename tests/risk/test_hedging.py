@@ -144,6 +144,24 @@ def test_less_than_a_lot_is_left_alone():
     assert result.reason == "less than one lot would be traded"
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.floats(-14, 14), min_size=9, max_size=9),
+    signs=st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=9, max_size=9),
+    lots=st.tuples(*[st.sampled_from([1e-8, 1.0, 1e6])] * 2),
+    costs=st.tuples(*[st.sampled_from([0.0, 1e-9, 1e9])] * 2),
+    limit=st.sampled_from([0.0, 1e-3, 7.0, math.inf]),
+)
+def test_numbers_of_any_size_get_an_answer(sizes, signs, lots, costs, limit):
+    numbers = np.array(signs) * 10.0 ** np.array(sizes)
+    instruments = [HedgeInstrument(n, c, lot, 0.0, limit) for n, c, lot in zip("ab", costs, lots, strict=True)]
+    result = exposure_hedge(dict(zip("xyz", numbers[:3], strict=True)), instruments, numbers[3:].reshape(3, 2))
+    assert result.status in STATUSES
+    assert result.risk_after <= result.risk_before
+    assert all(math.isfinite(each) for each in (*result.trades.values(), *result.after.values(), result.cost))
+    assert all(abs(each) <= limit for each in result.trades.values())
+
+
 def scenario_case(seed: int, n: int, count: int, cost: float):
     draw = np.random.default_rng(seed)
     factors = draw.standard_t(4, size=(n + 1, count))
