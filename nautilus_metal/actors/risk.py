@@ -42,6 +42,11 @@ class RiskActor(Actor):
     snapshot. Positions of all strategies are netted by instrument. What cannot be priced, converted or has too little
     history is listed in `uncovered` with the reason, and is in no figure.
 
+    Options are taken as European. An option's volatility is the venue's where it sends one, else implied from the
+    middle of its quote, else from its last trade, both at the newest price of the underlying when the report is made;
+    else it is the last good one, up to an age. With options come a `GreeksReport`, and delta-gamma figures in the
+    `RiskReport`; stress tests go with every report, or are asked for.
+
     Parameters
     ----------
     config : RiskActorConfig, optional
