@@ -31,8 +31,8 @@ class RiskAssessment:
     component_var, component_es : mapping of level to ndarray
         Euler contributions, shape (positions,), which add up to `var` and `es`.
     marginal_var, marginal_es : mapping of level to ndarray
-        Change of the figure for one more unit of base currency in each position, shape (positions,); NaN for an option
-        without a price.
+        Change of the figure for one more unit of base currency in each position, shape (positions,); NaN for an
+        option without a price.
     worst_loss : float
         The largest loss of any scenario.
     worst_scenario : ndarray
