@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.tail import TailWeights, tail_weights
@@ -79,7 +80,10 @@ def minimum_es_hedge(
 ) -> HedgeResult:
     r"""Minimise the expected shortfall of P&L plus the cost of trading.
 
-    .. math:: \min_t \operatorname{ES}(p + t^\top u) + w \sum_i c_i |t_i|
+    .. math:: \min_t \operatorname{ES}(p + t^\top (u - \bar u)) + w \sum_i c_i |t_i|
+
+    What instruments are expected to earn is left out: with it, whatever decays in every scenario, such as an option
+    that will expire worthless, would be sold without end and called a hedge.
 
     By cutting planes: the shortfall is convex, the mean of the tail's losses is its value and its slope there, and a
     linear programme over all tails seen so far bounds the optimum from below. It stops where the best point lies
@@ -95,7 +99,8 @@ def minimum_es_hedge(
     Returns
     -------
     HedgeResult
-        Its risk is the expected shortfall, estimated as in `nautilus_metal.risk.assess`.
+        Its risk is the expected shortfall without what the instruments are expected to earn; `before` and `after` are
+        those with it, as `nautilus_metal.risk.assess` estimates them.
 
     Raises
     ------
@@ -107,10 +112,13 @@ def minimum_es_hedge(
     Rockafellar and Uryasev (2000), "Optimization of conditional value-at-risk", Journal of Risk 2.
     Kelley (1960), "The cutting-plane method for solving convex programs", SIAM Journal 8.
     """
-    checked = _checked(book_pnl, instruments, unit_pnl, cost_weight)
-    weights = tail_weights(len(checked[0]), (level,))
-    problem = _Scenarios(*checked, "expected_shortfall", lambda pnl: _shortfall(pnl, weights)[0], weights)
-    return problem.hedge(problem.least_shortfall)
+    pnl, allowed, units, weight = _checked(book_pnl, instruments, unit_pnl, cost_weight)
+    weights = tail_weights(len(pnl), (level,))
+    centred = (pnl, allowed, units - units.mean(axis=1, keepdims=True), weight)
+    problem = _Scenarios(*centred, "expected_shortfall", lambda pnl: _shortfall(pnl, weights)[0], weights)
+    result = problem.hedge(problem.least_shortfall)
+    trades = np.array([result.trades.get(one.name, 0.0) for one in allowed])
+    return replace(result, after={problem.measure: problem.risk(pnl + trades @ units)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,10 +134,17 @@ class _Scenarios:
     tail: TailWeights | None = None
     cuts: list[tuple[float, Array]] = field(default_factory=list)
 
-    @property
+    @cached_property
     def size(self) -> Array:
         """Standard deviation of one unit of each instrument."""
         return self.units.std(axis=1)
+
+    @cached_property
+    def _may_pay(self) -> NDArray[np.bool_]:
+        """Whether one unit can lower the risk by more than it costs: by no more than its own risk, either way."""
+        sides = [max(self.risk(-row), self.risk(row)) for row in self.units]
+        costs = [self.weight * one.cost for one in self.instruments]
+        return (self.size > 0) & (np.array(sides) > costs)
 
     def hedge(self, solve: Callable[[Mapping[int, float]], Array]) -> HedgeResult:
         """Find, round and judge the trades."""
@@ -219,7 +234,7 @@ class _Scenarios:
         trades = np.zeros(len(self.instruments))
         for i, quantity in fixed.items():
             trades[i] = quantity
-        free = [i for i in range(len(trades)) if i not in fixed and self.size[i] > 0]
+        free = [i for i in range(len(trades)) if i not in fixed and self._may_pay[i]]
         return trades, self.pnl + trades @ self.units, free
 
     def _scaled(self, free: list[int], start: Array) -> tuple[Array, Array, Array, Array]:

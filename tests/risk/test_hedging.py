@@ -199,6 +199,10 @@ def test_minimum_shortfall_against_its_linear_programme(n, cost):
     pnl, instruments, units, costs = scenario_case(10 + n, n, count, cost)
     result = minimum_es_hedge(pnl, instruments, units, level)
     tail = count * (1 - level)
+    assert result.after["expected_shortfall"] == pytest.approx(
+        minimum_es_hedge(pnl + trades_of(result, instruments) @ units, [], [], level).risk_before
+    )
+    units = units - units.mean(axis=1, keepdims=True)
     rows = np.hstack([-units.T, units.T, -np.ones((count, 1)), -np.eye(count)])
     objective = np.concatenate([costs, costs, [1.0], np.full(count, 1 / tail)])
     bounds = [(0, None)] * (2 * n) + [(None, None)] + [(0, None)] * count
@@ -208,10 +212,19 @@ def test_minimum_shortfall_against_its_linear_programme(n, cost):
 
 def test_a_shortfall_hedge_beats_the_variance_hedge_in_the_tail():
     pnl, instruments, units, _ = scenario_case(3, 3, 2000, 0.0)
+    units -= units.mean(axis=1, keepdims=True)
     tail, spread = minimum_es_hedge(pnl, instruments, units), minimum_variance_hedge(pnl, instruments, units)
     es = minimum_es_hedge(pnl + trades_of(spread, instruments) @ units, [], np.zeros((0, 2000))).risk_before
     assert tail.risk_after < es
     assert np.std(pnl + trades_of(tail, instruments) @ units) > spread.risk_after
+
+
+def test_what_only_decays_is_no_hedge():
+    draw = np.random.default_rng(2)
+    pnl, decay = draw.normal(size=1000), -1.5 + 0.2 * draw.uniform(size=1000)
+    for hedge in (minimum_variance_hedge, minimum_es_hedge):
+        result = hedge(pnl, [HedgeInstrument("worthless option", 0.01)], [decay])
+        assert abs(result.trades.get("worthless option", 0.0)) < 5.0
 
 
 def test_trades_keep_to_lots_and_limits_and_costs_decide():

@@ -62,7 +62,7 @@ def test_a_hedge_fitted_on_them_lowers_the_var_that_is_stated_then():
         assert after.es[0.975] < 0.5 * before.es[0.975]
         if fit is minimum_es_hedge:
             assert result.risk_before == pytest.approx(before.es[0.975], rel=1e-9)
-            assert result.risk_after == pytest.approx(after.es[0.975], rel=1e-9)
+            assert result.after["expected_shortfall"] == pytest.approx(after.es[0.975], rel=1e-9)
 
 
 @pytest.mark.parametrize("history", [HISTORY[:, :1], HISTORY[0], np.full((300, 2), np.nan)])
