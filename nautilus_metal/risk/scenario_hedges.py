@@ -162,7 +162,7 @@ class _Scenarios:
         if all(one.limit == abs(one.held) for one in self.instruments):
             return self._result(INFEASIBLE, "limits allow no trade", none)
         if np.abs(best).max() > 0 and before - self._total(best) > _GAP * before:
-            return self._result(INFEASIBLE, "less than one lot would be traded", none)
+            return self._result(UNNEEDED, "less than one lot would be traded", none)
         return self._result(UNNEEDED, "no trade is worth its cost", none)
 
     def least_variance(self, fixed: Mapping[int, float]) -> Array:

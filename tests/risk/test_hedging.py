@@ -240,6 +240,9 @@ def test_trades_keep_to_lots_and_limits_and_costs_decide():
         assert result.risk_after < result.risk_before
         dear = [HedgeInstrument("a", 1e6), HedgeInstrument("b", 1e6)]
         assert hedge(pnl, dear, units).status == "unneeded"
+        coarse = [HedgeInstrument("a", lot=1e9), HedgeInstrument("b", lot=1e9)]
+        assert hedge(pnl, coarse, units).reason == "less than one lot would be traded"
+        assert hedge(pnl, coarse, units).status == "unneeded"
         none = [HedgeInstrument("a", limit=0.0), HedgeInstrument("b", limit=0.0)]
         assert hedge(pnl, none, units).status == "infeasible"
         assert hedge(pnl, [], []).status == "infeasible"
