@@ -183,12 +183,15 @@ def execute(market: OptionMarket, marks: Marks, target: str, options: BacktestOp
 
 
 def _equity(engine: BacktestEngine, marks: Marks) -> float:
-    """The account's balance, open positions taken at the last marks instead of their opening prices."""
+    """The account's balance with open positions at the last marks.
+
+    The engine books an option's premium as cash when it is traded, and a fund's gain when it is realised.
+    """
     balance = engine.kernel.portfolio.account(VENUE).balance_total(USD).as_double()
     for position in engine.kernel.cache.positions_open():
         column = marks.column[str(position.instrument_id)]
-        gain = marks.price[-1, column] - position.avg_px_open
-        balance += position.signed_qty * marks.multiplier[column] * gain
+        booked = position.avg_px_open if position.instrument_id == FUND else 0.0
+        balance += position.signed_qty * marks.multiplier[column] * (marks.price[-1, column] - booked)
     return float(balance)
 
 
