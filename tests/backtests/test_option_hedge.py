@@ -15,7 +15,7 @@ from nautilus_metal.cli import main
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.implied_volatility import implied_volatility
 
-START, END = date(2014, 1, 3), date(2014, 5, 19)  # the last day finds options of the hedge open
+START, END = date(2014, 1, 3), date(2014, 6, 25)  # the last day finds options of the hedge open
 
 
 @pytest.fixture(scope="module")
