@@ -86,6 +86,7 @@ def test_portfolio_risk_end_to_end(tmp_path, capsys):
     from backtests.portfolio_risk import STARTING_CASH
 
     options = ["--start", "2004-06-01", "--end", "2006-06-30", "--device", "cpu", "--scenarios", "1000"]
+    options += ["--model", "all"]
     assert main(["backtest", "portfolio_risk", *options, "--out", str(tmp_path)]) == 0
     from datetime import date
 
