@@ -1,9 +1,15 @@
 """Fixtures for every test: the engines of this machine, and pools that start empty."""
 
+import os
 import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure; CI replays the same examples each time, other runs look for new ones.
+settings.register_profile("project", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("project")
 
 GPU_KINDS = ("mps", "cuda")
 
