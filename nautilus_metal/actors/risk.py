@@ -80,19 +80,22 @@ class RiskActor(Actor):
         self._priced_at = 0
 
     def register_base(self, portfolio: Any, msgbus: Any, cache: Any, clock: Any) -> None:
-        """Register with a trader, and find or make the system's engine."""
+        """Register with a trader, find or make the system's engine, and follow fills and Greeks.
+
+        The message bus keeps its subscribers over a reset, so that this is done once and not at every start.
+        """
         super().register_base(portfolio, msgbus, cache, clock)
         self.engine = MetalEngine.of(self)
+        follow_option_greeks(self, self._market.take_greeks)
+        if self.config.on_fill:
+            follow_fills(self, self._on_fill)
 
     def on_start(self) -> None:
-        """Subscribe to bars, fills and the timer, and ask for history."""
+        """Subscribe to bars and the timer, and ask for history."""
         for bar_type in self.config.bar_types:
             self._subscribe(bar_type)
         for name in sorted(self._chosen or ()):
             self._cover(name, self._snapshots.facts(self.cache, name))
-        follow_option_greeks(self, self._market.take_greeks)
-        if self.config.on_fill:
-            follow_fills(self, lambda _fill: self._request())
         if self.config.timer_seconds is not None:
             every(self, f"{self.id}-timer", self.config.timer_seconds, self._on_timer)
 
@@ -197,6 +200,10 @@ class RiskActor(Actor):
                 **config.model_options,
             )
         )
+
+    def _on_fill(self, _fill: Any) -> None:
+        if self.is_running:  # strategies stop after actors, and may flatten then
+            self._request()
 
     def _request(self) -> None:
         if not self._pending:

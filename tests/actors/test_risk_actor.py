@@ -153,6 +153,19 @@ def test_reset_and_a_second_run_give_the_same_reports(system, script, random_wal
     assert [report.levels for report in run.reports] == first
 
 
+def test_a_second_run_hears_fills_and_greeks_once(system, script, random_walk, daily):
+    run = system().add(A, random_walk(1, DAYS))
+    run.engine.add_actor(actor(A, daily=daily, on_bar=False, on_fill=True))
+    run.engine.add_strategy(script({A: {30: 10, 40: -10}}))
+    counts, bus = [], run.engine.kernel.msgbus
+    for _ in range(2):
+        run.engine.run()
+        counts.append((len(run.reports), len(bus.subscriptions())))
+        run.engine.reset()
+    assert [reports for reports, _ in counts] == [2, 4]
+    assert counts[0][1] == counts[1][1]
+
+
 def test_a_timer_makes_reports_without_bars(system, script, random_walk, daily):
     run = system().add(A, random_walk(1, 10))
     run.run([actor(A, daily=daily, on_bar=False, timer_seconds=3600.0)], [script({A: {2: 10}})])
