@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from nautilus_metal.errors import InputError
 from nautilus_metal.report.charts import PALETTE
 from nautilus_metal.report.hedge_page import COLOURS
 from nautilus_metal.report.hedge_run import HEADINGS, UNHEDGED, HedgeRun, attribution_rows, measure_rows
-from nautilus_metal.report.picture import INK, RED, SOFT
+from nautilus_metal.report.picture import INK, RED, SOFT, blank_figure
 
 
 def write_hedge_picture(run: HedgeRun, path: Path) -> None:
@@ -21,14 +20,7 @@ def write_hedge_picture(run: HedgeRun, path: Path) -> None:
     InputError
         Matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("report.png needs matplotlib: pip install 'nautilus_metal[examples]'") from None
-    style = {"figsize": (13.5, 11.5), "dpi": 110, "facecolor": "white"}
-    figure = Figure(**style)  # type: ignore[arg-type]
-    FigureCanvasAgg(figure)
+    figure = blank_figure()
     figure.text(0.075, 0.968, run.title, fontsize=16, fontweight="bold", color=INK)
     warning = "\n".join(textwrap.wrap(run.warning, 170))
     figure.text(0.075, 0.960, warning, fontsize=9.5, color=RED, va="top", linespacing=1.3)

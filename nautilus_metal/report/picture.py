@@ -16,8 +16,8 @@ INK, SOFT, SKY, BLUE, AMBER, RED = "#1b2430", "#5b6673", "#cfe5f3", "#0072b2", "
 ZONES = {"green": "#e3f2ec", "yellow": "#fdf3d8", "red": "#f9e3da"}
 
 
-def write_picture(run: RunReport, path: Path) -> None:
-    """Draw P&L with VaR, component risk, trailing exceptions and verdicts into a PNG file.
+def blank_figure() -> Any:
+    """Make the empty picture that every kind of run is drawn on, with a canvas that needs no display.
 
     Raises
     ------
@@ -29,9 +29,20 @@ def write_picture(run: RunReport, path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError("report.png needs matplotlib: pip install 'nautilus_metal[examples]'") from None
-    style = {"figsize": (13.5, 11.5), "dpi": 110, "facecolor": "white"}
-    figure = Figure(**style)  # type: ignore[arg-type]
+    figure = Figure(figsize=(13.5, 11.5), dpi=110, facecolor="white")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def write_picture(run: RunReport, path: Path) -> None:
+    """Draw P&L with VaR, component risk, trailing exceptions and verdicts into a PNG file.
+
+    Raises
+    ------
+    InputError
+        Matplotlib is not installed.
+    """
+    figure = blank_figure()
     grid = figure.add_gridspec(3, 1, height_ratios=[3.1, 2.1, 1.9], hspace=0.26,
                                left=0.065, right=0.985, top=0.9, bottom=0.25)  # fmt: skip
     top = max(run.chosen.series.levels) if run.chosen.series.levels else 0.99
