@@ -142,6 +142,15 @@ def judged(
     ]
 
 
+def run_settings(notional: float, var_budget: float, level: float) -> dict[str, Any]:
+    """Describe the four strategies and the return window, for the run's facts."""
+    return {
+        "strategies": f"RSI reversion, MACD trend and Bollinger reversion with {notional:,.0f} USD a position; "
+        f"trends scaled to a {level:.0%} VaR of {var_budget:,.0f} USD of the whole book",
+        "return window": f"{WINDOW:,} days, at least {MIN_OBSERVATIONS}",
+    }
+
+
 def finish(
     options: BacktestOptions,
     title: str,

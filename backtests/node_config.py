@@ -41,6 +41,7 @@ from backtests._common import (  # noqa: E402
     judged,
     portfolio_facts,
     prepare,
+    run_settings,
     source_of,
     title_of,
 )
@@ -200,10 +201,7 @@ def run(options: BacktestOptions) -> int:
     with ReportWriter(options.out / REPORTS, RiskReport) as writer:
         for report in reports:
             writer.add(report)
-    settings = {
-        "strategies": f"RSI reversion, MACD trend and Bollinger reversion with {NOTIONAL:,.0f} USD a position; "
-        f"trends scaled to a {BUDGET_LEVEL:.0%} VaR of {VAR_BUDGET:,.0f} USD of the whole book",
-        "return window": f"{WINDOW:,} days, at least {MIN_OBSERVATIONS}",
+    settings = run_settings(NOTIONAL, VAR_BUDGET, BUDGET_LEVEL) | {
         "reports heard": recorder.reports,
         "reports read back from the stream": len(reports),
         f"crossings of the VaR limit of {VAR_LIMIT:,.0f} USD": len(read_back(folder, instance_id, RiskBreach)),

@@ -29,6 +29,7 @@ from backtests._common import (  # noqa: E402
     judged,
     portfolio_facts,
     prepare,
+    run_settings,
     source_of,
     title_of,
 )
@@ -137,11 +138,6 @@ def run(options: BacktestOptions) -> int:
         portfolio = portfolio_facts(engine)
     finally:
         engine.dispose()
-    settings = {
-        "strategies": f"RSI reversion, MACD trend and Bollinger reversion with {NOTIONAL:,.0f} USD a position; "
-        f"trends scaled to a {BUDGET_LEVEL:.0%} VaR of {VAR_BUDGET:,.0f} USD of the whole book",
-        "return window": f"{WINDOW:,} days, at least {MIN_OBSERVATIONS}",
-    }
     return finish(
         options,
         title_of(f"Portfolio risk: {len(market.instruments)} stocks", market),
@@ -149,7 +145,7 @@ def run(options: BacktestOptions) -> int:
         market,
         seconds,
         portfolio,
-        settings,
+        run_settings(NOTIONAL, VAR_BUDGET, BUDGET_LEVEL),
         NOTES,
     )
 
