@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from nautilus_metal.cli.options import BacktestOptions, add_options, parsed
 from nautilus_metal.errors import DeviceError, InputError
 
 FOLDER = "backtests"
-USAGE_ERROR, INTERRUPTED = 2, 130
+USAGE_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 
 Run = Callable[[BacktestOptions], int]
 
@@ -79,10 +80,15 @@ def guarded(action: Callable[[], int]) -> int:
     -------
     int
         What `action` returned; 2 for bad input, a missing extra, or a device that is missing or fails;
-        130 when interrupted.
+        130 when interrupted; 141 when the reader of the output, a pager or `head`, has gone.
     """
     try:
-        return action()
+        code = action()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails again
+        return PIPE_CLOSED
     except (InputError, DeviceError) as error:
         print(f"nautilus-metal: {error}", file=sys.stderr)
         return USAGE_ERROR

@@ -1,5 +1,6 @@
 """The command line: what it finds, what it prints, how it fails."""
 
+import os
 import subprocess
 import sys
 from datetime import date
@@ -172,3 +173,13 @@ def test_the_command_line_imports_neither_torch_nor_the_host():
         "sys.exit(bool({'torch', 'nautilus_trader', 'matplotlib', 'pandas'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_a_reader_that_has_gone_is_no_traceback():
+    """`nautilus-metal doctor | head -1`, with a reader that closes before anything is written."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "nautilus_metal.cli", "doctor"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
