@@ -28,7 +28,8 @@ from nautilus_metal.host import (
 )
 from nautilus_metal.messages import HedgeRequest
 from nautilus_metal.risk import Book
-from nautilus_metal.risk.hedging import INFEASIBLE, UNNEEDED, HedgeInstrument, HedgeResult, exposure_hedge
+from nautilus_metal.risk.hedge_terms import INFEASIBLE, UNNEEDED, HedgeInstrument, HedgeResult
+from nautilus_metal.risk.hedging import exposure_hedge
 from nautilus_metal.risk.scenario_hedges import minimum_es_hedge, minimum_variance_hedge
 from nautilus_metal.risk.scenario_pnl import scenario_pnl
 from nautilus_metal.risk.window import ReturnWindow

@@ -11,7 +11,7 @@ from nautilus_metal.host import InstrumentId, exchange_rate, last_price
 from nautilus_metal.kernels.implied_volatility import REASONS, implied_volatility
 from nautilus_metal.risk import Book, Option, Position
 from nautilus_metal.risk.greeks import book_greeks
-from nautilus_metal.risk.hedging import HedgeInstrument
+from nautilus_metal.risk.hedge_terms import HedgeInstrument
 
 _NS_PER_DAY = 86_400 * 10**9
 _NS_PER_YEAR = 365 * _NS_PER_DAY

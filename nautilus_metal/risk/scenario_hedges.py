@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.tail import TailWeights, tail_weights
 from nautilus_metal.risk.book import Array
-from nautilus_metal.risk.hedging import (
+from nautilus_metal.risk.hedge_terms import (
     HEDGED,
     INFEASIBLE,
     UNNEEDED,

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
 
 from nautilus_metal.errors import InputError
-from nautilus_metal.risk.hedging import STATUSES, HedgeInstrument, delta_hedge, exposure_hedge
+from nautilus_metal.risk.hedge_terms import STATUSES, HedgeInstrument
+from nautilus_metal.risk.hedging import delta_hedge, exposure_hedge
 from nautilus_metal.risk.programme import minimise
 from nautilus_metal.risk.scenario_hedges import minimum_es_hedge, minimum_variance_hedge
 
