@@ -4,21 +4,23 @@ Nothing here asks torch about a GPU while it is being imported: each column is a
 engine is made.
 """
 
-import contextlib
-import platform
+import os
 import re
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from nautilus_metal.engine.hardware import describe
+from nautilus_metal.engine.hardware.facts import main_memory
 from nautilus_metal.errors import DeviceError, InputError
 
 _FORM = re.compile(r"(mps|cuda|cpu)(?::(\d{1,4}))?")
-_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+# Of what Metal recommends: where torch stops, and from where it gives its cached memory back. Its own defaults are
+# 1.7 and 1.4, more than the RAM of most Macs, and it refuses a first one that is below the second.
+_WATERMARKS = {"PYTORCH_MPS_HIGH_WATERMARK_RATIO": "1.0", "PYTORCH_MPS_LOW_WATERMARK_RATIO": "0.8"}
+_SHARED_RAM = 0.75  # of the RAM that CPU and GPU share: what Metal itself recommends at most by default
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class DeviceKind:
         Beyond these single tensors give wrong results or fail on the device.
     default_fraction : float
         Share of `total_memory` that the pool may use if the caller does not say.
+    prepare : callable
+        What must be set before torch first touches such a device; any number of times.
     name : callable
         Index -> the hardware's name.
     total_memory : callable
@@ -64,6 +68,7 @@ class DeviceKind:
     max_tensor_bytes: int | None
     max_tensor_elements: int | None
     default_fraction: float
+    prepare: Callable[[], None]
     name: Callable[[int], str]
     total_memory: Callable[[int], int]
     allocated_memory: Callable[[int], int | None]
@@ -72,32 +77,25 @@ class DeviceKind:
     stream: Callable[[int], Any] | None
 
 
-def _apple_chip() -> str | None:
-    """Ask macOS for the chip, for example "Apple M4 Max"; None elsewhere."""
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip() or None
-    return None
-
-
-def _cpu_name(_: int) -> str:
-    """Read the processor's name: from /proc on Linux, else what the system says."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return _apple_chip() or platform.processor() or platform.machine() or "cpu"
-
-
 def _cpu_memory(_: int) -> int:
-    """Bytes of RAM that this process may use: the machine's, or its container's limit where that is smaller."""
-    import psutil
+    """Bytes of RAM that this process may use."""
+    found = main_memory()
+    if found is None:
+        raise DeviceError("this system does not say how much memory it has")
+    return found
 
-    total = int(psutil.virtual_memory().total)
-    for path in _CGROUP_LIMITS:
-        with contextlib.suppress(OSError, ValueError):
-            total = min(total, int(Path(path).read_text(encoding="ascii")))
-    return total
+
+def _lower_watermarks() -> None:
+    """Keep torch on a Mac below what swaps, unless the user has set either limit; read by its allocator's start."""
+    if not any(name in os.environ for name in _WATERMARKS):
+        os.environ.update(_WATERMARKS)
+
+
+def _mps_memory(_: int) -> int:
+    """What Metal recommends to use at most; a user may have raised that above what the RAM can bear."""
+    recommended = int(torch.mps.recommended_max_memory())
+    ram = main_memory()
+    return recommended if ram is None else min(recommended, int(_SHARED_RAM * ram))
 
 
 def _mps_count() -> int:
@@ -122,8 +120,9 @@ KINDS: dict[str, DeviceKind] = {
             max_tensor_bytes=2**32 - 1,
             max_tensor_elements=2**31 - 1,
             default_fraction=0.8,
-            name=lambda _: f"{_apple_chip() or 'Apple'} GPU (Metal)",
-            total_memory=lambda _: int(torch.mps.recommended_max_memory()),
+            prepare=_lower_watermarks,
+            name=lambda _: f"{describe('mps').chip or 'Apple'} GPU (Metal)",
+            total_memory=_mps_memory,
             allocated_memory=lambda _: int(torch.mps.current_allocated_memory()),
             synchronize=lambda _: torch.mps.synchronize(),
             empty_cache=lambda: torch.mps.empty_cache(),
@@ -138,6 +137,7 @@ KINDS: dict[str, DeviceKind] = {
             max_tensor_bytes=None,
             max_tensor_elements=None,
             default_fraction=0.8,
+            prepare=lambda: None,
             name=lambda index: torch.cuda.get_device_name(index),
             total_memory=lambda index: int(torch.cuda.get_device_properties(index).total_memory),
             allocated_memory=lambda index: int(torch.cuda.memory_allocated(index)),
@@ -154,7 +154,8 @@ KINDS: dict[str, DeviceKind] = {
             max_tensor_bytes=None,
             max_tensor_elements=None,
             default_fraction=0.5,
-            name=_cpu_name,
+            prepare=lambda: None,
+            name=lambda _: describe("cpu").chip or "cpu",
             total_memory=_cpu_memory,
             allocated_memory=lambda _: None,
             synchronize=lambda _: None,
@@ -216,6 +217,7 @@ def resolve(device: str | torch.device = "auto") -> torch.device:
     count = row.count()
     if count == 0 or (index is not None and index >= count):
         raise DeviceError(f"device {name!r} is not available here; available: {', '.join(available_devices())}")
+    row.prepare()
     if row.default_index is None:
         return torch.device(row.kind)
     return torch.device(row.kind, row.default_index() if index is None else index)

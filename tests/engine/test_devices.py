@@ -1,7 +1,10 @@
+import os
+
 import pytest
 import torch
 
-from nautilus_metal.engine import available_devices
+from nautilus_metal.engine import available_devices, devices
+from nautilus_metal.engine.compute import budget_bytes
 from nautilus_metal.engine.devices import KINDS, is_out_of_memory, resolve
 from nautilus_metal.errors import DeviceError, InputError
 
@@ -103,3 +106,42 @@ def test_torch_itself_speaks_these_words_on_the_cpu():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**55, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
+
+
+WATERMARKS = ("PYTORCH_MPS_HIGH_WATERMARK_RATIO", "PYTORCH_MPS_LOW_WATERMARK_RATIO")
+
+
+def test_both_watermarks_of_metal_are_lowered_before_torch_reads_them(monkeypatch):
+    for name in WATERMARKS:
+        monkeypatch.delenv(name, raising=False)
+    _pretend(monkeypatch, mps=1)
+    resolve("mps")
+    high, low = (float(os.environ[name]) for name in WATERMARKS)
+    assert 0 < low <= high <= 1, "torch refuses a low one above the high one; above 1 it may swap"
+    assert low <= KINDS["mps"].default_fraction, "torch empties its cache before our budget is reached"
+
+
+@pytest.mark.parametrize("chosen", WATERMARKS)
+def test_a_watermark_that_the_user_chose_stays_alone(monkeypatch, chosen):
+    for name in WATERMARKS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(chosen, "1.5")
+    KINDS["mps"].prepare()
+    assert [os.environ.get(name) for name in WATERMARKS] == ["1.5" if name == chosen else None for name in WATERMARKS]
+
+
+@pytest.mark.parametrize(
+    ("recommended", "ram", "expected"),
+    [(12, 16, 12), (16, 16, 12), (96, 128, 96), (12, None, 12)],
+)
+def test_the_budget_on_a_mac_is_below_what_swaps(monkeypatch, recommended, ram, expected):
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: recommended * 2**30)
+    monkeypatch.setattr(devices, "main_memory", lambda: None if ram is None else ram * 2**30)
+    assert KINDS["mps"].total_memory(0) == expected * 2**30
+    assert budget_bytes(torch.device("mps"), None) == int(0.8 * expected * 2**30)
+
+
+def test_a_system_that_hides_its_memory_is_a_device_error(monkeypatch):
+    monkeypatch.setattr(devices, "main_memory", lambda: None)
+    with pytest.raises(DeviceError, match="how much memory"):
+        KINDS["cpu"].total_memory(0)
