@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backtests._option_market import FUND, MULTIPLIER, YEAR_NS, OptionMarket
+from backtests._option_market import FUND, MULTIPLIER, OptionMarket
+from nautilus_metal.risk.option import YEAR_NS
 
 SOURCES = ("delta", "gamma", "vega", "theta", "costs", "rest")
 Array = NDArray[np.float64]

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels import black_scholes
+from nautilus_metal.risk.option import DAYS_PER_YEAR, YEAR_NS
 
 VENUE = Venue("SIM")
 INDEX, FUND = InstrumentId(Symbol("SPX"), VENUE), InstrumentId(Symbol("SPF"), VENUE)
@@ -41,7 +42,6 @@ CLOSE_NS = 21 * 3600 * 10**9  # after midnight UTC: the index closes
 SETTLE_NS = CLOSE_NS + 30 * 10**9  # expiring options settle at the close
 QUOTE_NS = CLOSE_NS + 60 * 10**9  # everything is quoted, sold and hedged
 DAY_NS = 86_400 * 10**9
-YEAR_NS = 365 * DAY_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def smile(at_the_money: Any, spot: Any, strike: Any, years: Any) -> Any:
 
     Arrays or tensors of one shape.
     """
-    floor = np.maximum(years, 1 / 365)
+    floor = np.maximum(years, 1 / DAYS_PER_YEAR)
     moneyness = np.clip(np.log(strike / spot) / (at_the_money * np.sqrt(floor)), -FARTHEST, FARTHEST)
     return at_the_money * (1 + SLOPE * moneyness + CURVE * moneyness**2)
 

@@ -11,13 +11,12 @@ from nautilus_metal.host import Holding, OptionFacts, Priced, last_trade, quote_
 from nautilus_metal.kernels import black_scholes
 from nautilus_metal.kernels.implied_volatility import REASONS, implied_volatility
 from nautilus_metal.risk import Option, Position
-from nautilus_metal.risk.stress import DAYS_PER_YEAR
+from nautilus_metal.risk.option import YEAR_NS
 
 VENUE, QUOTE, TRADE, LAST_GOOD = "venue", "quote", "trade", "last good"
 
 _SECOND_NS = 10**9
 _FITS_NS = 60 * _SECOND_NS  # a premium fits a price of the underlying that is younger by up to a minute
-_YEAR_NS = DAYS_PER_YEAR * 86_400 * _SECOND_NS
 _MOST_VOLATILITY = 10.0  # per year; a venue's number beyond it is in per cent, or wrong
 
 
@@ -43,11 +42,14 @@ class Valued:
         "venue", "quote", "trade" or "last good".
     age : float
         Seconds since the volatility was made.
+    spot_ts : int
+        UNIX nanoseconds of the underlying's price.
     """
 
     position: Position
     source: str
     age: float
+    spot_ts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ class OptionMarket:
         return terms, reasons
 
     def _terms(self, cache: Any, asked: Asked, now: int) -> _Terms:
-        years = (asked.facts.expires_ns - now) / _YEAR_NS
+        years = (asked.facts.expires_ns - now) / YEAR_NS
         rate = self._rate
         if rate is None:
             rate = yield_of_curve(cache, asked.holding.currency, years) or 0.0
@@ -234,4 +236,4 @@ def _valued(terms: _Terms, known: _Known, price: float, now: int) -> Valued:
     )
     currency = facts.currency if facts.in_coin and facts.currency else holding.currency
     position = Position(holding.instrument, holding.quantity, price, holding.multiplier, currency, option)
-    return Valued(position, known.source, max(0, now - known.ts) / _SECOND_NS)
+    return Valued(position, known.source, max(0, now - known.ts) / _SECOND_NS, terms.asked.spot.ts)

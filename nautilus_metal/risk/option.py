@@ -6,6 +6,9 @@ from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.contracts import KINDS
 from nautilus_metal.risk.checks import above, at_least, finite
 
+DAYS_PER_YEAR = 365.25  # of the calendar, in the whole package: Actual/365.25, as the host's GreeksCalculator counts
+YEAR_NS = DAYS_PER_YEAR * 86_400 * 10**9
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -20,7 +23,7 @@ class Option:
     strike : float
         In the position's currency, above 0.
     expiry : float
-        Years to expiry, not negative; an option of expiry 0 is its payoff.
+        Years of `DAYS_PER_YEAR` days to expiry, not negative; an option of expiry 0 is its payoff.
     volatility : float
         Implied, per year, not negative.
     spot : float

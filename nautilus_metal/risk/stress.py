@@ -12,8 +12,8 @@ from nautilus_metal.kernels import black_scholes
 from nautilus_metal.risk.book import Array, Book
 from nautilus_metal.risk.checks import at_least, finite
 from nautilus_metal.risk.greeks import option_market
+from nautilus_metal.risk.option import DAYS_PER_YEAR
 
-DAYS_PER_YEAR = 365.25  # as in the host library
 _PIECE = 2**18  # revaluations at a time
 _LEAST = {"spot": -1.0, "volatility": -1.0, "days": 0.0}
 _SINGULAR = {"spots": "spot", "volatilities": "volatility", "days": "days"}

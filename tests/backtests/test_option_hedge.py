@@ -54,9 +54,9 @@ def test_quotes_are_of_the_stated_volatility(market):
     contracts = [market.contracts[i] for i in rows["contract"]]
     strike = np.array([one.strike for one in contracts])
     days = [(one.expiry - market.days[day]).days for one, day in zip(contracts, rows["day"], strict=True)]
-    years = (np.array(days) - 30 / 86_400) / 365
+    years = (np.array(days) - 30 / 86_400) / 365.25
     spot, level = market.index[rows["day"]], market.volatility[rows["day"]]
-    moneyness = np.clip(np.log(strike / spot) / (level * np.sqrt(np.maximum(years, 1 / 365))), -3, 3)
+    moneyness = np.clip(np.log(strike / spot) / (level * np.sqrt(np.maximum(years, 1 / 365.25))), -3, 3)
     stated = level * (1 - 0.10 * moneyness + 0.02 * moneyness**2)
     np.testing.assert_allclose(rows["volatility"], stated, rtol=1e-12)
     kinds = torch.tensor([one.sign for one in contracts], dtype=torch.float64)
@@ -129,7 +129,7 @@ def test_each_source_by_hand(market, marks):
     name = f"{market.contracts[column - 1].name}.SIM"
     ts = int(market.midnight[5]) + QUOTE_NS
     book = ledger([Fill(ts, name, "S", -2.0, marks.price[5, column] - 0.4, 3.0)], market, marks)
-    move, step = market.index[6] - market.index[5], (market.days[6] - market.days[5]).days / 365
+    move, step = market.index[6] - market.index[5], (market.days[6] - market.days[5]).days / 365.25
     expected = [
         -200 * marks.delta[5, column] * move,
         -100 * marks.gamma[5, column] * move**2,
