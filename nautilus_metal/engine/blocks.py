@@ -147,8 +147,9 @@ class MemoryPoolStats:
     average_block_size_mb : float
         `total_allocated_mb` over the number of all blocks; 0 without any.
     memory_pressure_level : {"low", "medium", "high", "critical"}
-        From the borrowed bytes over the budget: "medium" from 50%, "high" from 75%, "critical" from 90%. Idle
-        blocks do not count, since the pool evicts them when it needs the room.
+        From the borrowed bytes over what the pool may hold now: "medium" from 50%, "high" from 75%, "critical" from
+        90%. Idle blocks do not count, since the pool evicts them when it needs the room. `governor.RESPONSES` says
+        what each level does.
     """
 
     total_allocated_mb: float

@@ -2,17 +2,19 @@
 
 import operator
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Hashable, Iterable
 
 import torch
 
-from nautilus_metal.engine.blocks import MIB, Block, CacheKey, MemoryPoolStats, measure
+from nautilus_metal.engine.blocks import MIB, Block, CacheKey, MemoryPoolStats
 from nautilus_metal.engine.borrow import Borrow, Fill
 from nautilus_metal.engine.devices import KINDS, is_out_of_memory
+from nautilus_metal.engine.pool_ledger import Ledger
 from nautilus_metal.errors import DeviceError, InputError, OutOfDeviceMemory
 
 Shape = int | Iterable[int]
+
 
 class MemoryPool:
     """Tensors on loan from a budget of one device's memory.
@@ -55,17 +57,13 @@ class MemoryPool:
         # Returns go through this queue, so that giving a block back never waits for the lock: a loan may end in a
         # finalizer that the garbage collector runs in a thread which is inside the pool.
         self._returned: deque[Block] = deque()
-        self._active: set[Block] = set()
-        self._idle: OrderedDict[Block, None] = OrderedDict()
-        self._cached: dict[CacheKey, Block] = {}
-        self._free: dict[int, dict[Block, None]] = {}
-        self._reserved = self._idle_bytes = self._peak = 0
-        self._allocations = self._hits = self._keyed = 0
+        self._books = Ledger()
         self._closed = False
         self._budget = _checked_budget(budget_bytes)
+        self._share = 1.0
 
     def __repr__(self) -> str:
-        return f"MemoryPool({self.device}, {self._reserved / MIB:.1f} of {self._budget / MIB:.1f} MB)"
+        return f"MemoryPool({self.device}, {self.reserved_bytes / MIB:.1f} of {self._budget / MIB:.1f} MB)"
 
     @property
     def budget_bytes(self) -> int:
@@ -73,9 +71,21 @@ class MemoryPool:
         return self._budget
 
     @property
+    def limit_bytes(self) -> int:
+        """Most bytes that the pool may hold now: its budget, or the share of it that `limit` allows."""
+        return max(1, int(self._budget * self._share))
+
+    @property
     def reserved_bytes(self) -> int:
         """Bytes that the pool holds now: borrowed, cached and free blocks."""
-        return self._reserved
+        return self._books.reserved
+
+    @property
+    def room_bytes(self) -> int:
+        """Bytes that can still be borrowed, idle blocks evicted for it."""
+        with self._lock:
+            self._drain()
+            return max(0, self.limit_bytes - self._books.on_loan)
 
     def borrow(
         self,
@@ -127,16 +137,7 @@ class MemoryPool:
         """Report what the pool holds now."""
         with self._lock:
             self._drain()
-            return measure(
-                active=self._active,
-                cached=self._cached.values(),
-                free=[block for group in self._free.values() for block in group],
-                reserved=self._reserved,
-                peak=self._peak,
-                budget=self._budget,
-                allocations=self._allocations,
-                hit_rate=self._hits / self._keyed if self._keyed else None,
-            )
+            return self._books.stats(self.limit_bytes)
 
     def clear(self, keys: Iterable[Hashable] | None = None) -> None:
         """Forget keyed contents and give their idle blocks back to torch.
@@ -148,15 +149,9 @@ class MemoryPool:
         keys : iterable of hashable, optional
             The keys to forget, in every shape and type; all by default.
         """
-        wanted = None if keys is None else set(keys)
         with self._lock:
             self._drain()
-            for block in [*self._cached.values(), *self._active]:
-                if block.key is not None and (wanted is None or block.key[0] in wanted):
-                    if block in self._active:
-                        block.key = None
-                    else:
-                        self._drop(block)
+            self._books.forget(keys)
 
     def trim(self) -> None:
         """Give the free blocks back to torch, and torch's own cached memory back to the system.
@@ -165,8 +160,14 @@ class MemoryPool:
         """
         with self._lock:
             self._drain()
-            for block in [block for group in self._free.values() for block in group]:
-                self._drop(block)
+            self._books.drop_free()
+        self._kind.empty_cache()
+
+    def evict(self) -> None:
+        """Give everything idle back to torch, contents included, and torch's own cached memory to the system."""
+        with self._lock:
+            self._drain()
+            self._books.shrink(0)
         self._kind.empty_cache()
 
     def resize(self, budget_bytes: int) -> None:
@@ -180,21 +181,34 @@ class MemoryPool:
         budget = _checked_budget(budget_bytes)
         with self._lock:
             self._drain()
-            if self._reserved - self._idle_bytes > budget:
-                held = (self._reserved - self._idle_bytes) / MIB
+            if self._books.on_loan > budget:
+                held = self._books.on_loan / MIB
                 raise OutOfDeviceMemory(f"`budget_bytes` must cover the {held:.1f} MB on loan, was {budget}")
-            while self._reserved > budget:
-                self._drop(next(iter(self._idle)))
             self._budget = budget
+            self._books.shrink(self.limit_bytes)
+
+    def limit(self, share: float) -> None:
+        """Let the pool hold only a share of its budget until further notice.
+
+        Idle blocks beyond it are given back, least recently used first. Loans go on; while they exceed the share,
+        no new block is lent.
+
+        Parameters
+        ----------
+        share : float
+            In (0, 1]; 1 lifts the limit.
+        """
+        if not isinstance(share, int | float) or isinstance(share, bool) or not 0.0 < share <= 1.0:
+            raise InputError(f"`share` must be above 0 and at most 1, was {share!r}")
+        with self._lock:
+            self._drain()
+            self._share = float(share)
+            self._books.shrink(self.limit_bytes)
 
     def close(self) -> None:
         """Give everything idle back and refuse new borrows; blocks on loan go back to torch when they return."""
-        with self._lock:
-            self._closed = True
-            self._drain()
-            while self._idle:
-                self._drop(next(iter(self._idle)))
-        self._kind.empty_cache()
+        self._closed = True
+        self.evict()
 
     def _take(self, key: CacheKey | None, size: int) -> Block:
         """Find a block for a loan: the key's own, a free one of the size class, or a new one."""
@@ -203,19 +217,8 @@ class MemoryPool:
                 raise DeviceError(f"the memory pool of {self.device} is closed")
             if self._returned:
                 self._drain()
-            block = None
-            if key is not None:
-                self._keyed += 1
-                block = self._cached.pop(key, None)
+            block = self._books.find(key, size)
             if block is not None:
-                self._hits += 1
-            elif self._free.get(size):
-                block = self._free[size].popitem()[0]
-            if block is not None:
-                del self._idle[block]
-                self._idle_bytes -= block.size
-                block.key = key
-                self._active.add(block)
                 return block
             self._reserve(size)
         return self._allocate(key, size)
@@ -223,16 +226,14 @@ class MemoryPool:
     def _reserve(self, size: int) -> None:
         """Count a new block in, evicting for it; called under the lock."""
         self._drain()
-        held = self._reserved - self._idle_bytes
-        if held + size > self._budget:
+        held, limit = self._books.on_loan, self.limit_bytes
+        if held + size > limit:
             raise OutOfDeviceMemory(
-                f"{size / MIB:.1f} MB requested on {self.device}, but {held / MIB:.1f} MB of the pool's budget of "
-                f"{self._budget / MIB:.1f} MB are on loan"
+                f"{size / MIB:.1f} MB requested on {self.device}, but {held / MIB:.1f} MB of the pool's "
+                f"{'budget' if self._share == 1.0 else 'limit under pressure'} of {limit / MIB:.1f} MB are on loan"
             )
-        while self._reserved + size > self._budget:
-            self._drop(next(iter(self._idle)))
-        self._reserved += size
-        self._peak = max(self._peak, self._reserved)
+        self._books.shrink(limit - size)
+        self._books.reserve(size)
 
     def _allocate(self, key: CacheKey | None, size: int) -> Block:
         """Take a reserved block from torch; once more after giving all idle blocks back if the device is full."""
@@ -242,12 +243,12 @@ class MemoryPool:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                self._release_idle()
+                self.evict()
                 block = Block(self._from_torch(size))
         except BaseException as error:
             with self._lock:
-                self._reserved -= size
-                held = self._reserved
+                self._books.reserved -= size
+                held = self._books.reserved
             if is_out_of_memory(error):
                 raise OutOfDeviceMemory(
                     f"{size / MIB:.1f} MB requested, which {self.device} itself refused; the pool holds "
@@ -256,23 +257,14 @@ class MemoryPool:
             if isinstance(error, RuntimeError):
                 raise DeviceError(f"{self.device} failed to give {size / MIB:.1f} MB: {error}") from error
             raise
-        block.key = key
         with self._lock:
-            self._allocations += 1
-            self._active.add(block)
+            self._books.lend_new(block, key)
         return block
 
     def _from_torch(self, size: int) -> torch.Tensor:
         # A block made in inference mode could never be written outside it.
         with torch.inference_mode(False):
             return torch.empty(size, dtype=torch.uint8, device=self.device)
-
-    def _release_idle(self) -> None:
-        with self._lock:
-            self._drain()
-            while self._idle:
-                self._drop(next(iter(self._idle)))
-        self._kind.empty_cache()
 
     def _return(self, block: Block) -> None:
         self._returned.append(block)
@@ -285,28 +277,9 @@ class MemoryPool:
     def _drain(self) -> None:
         """Take returned blocks in; called under the lock."""
         while self._returned:
-            block = self._returned.popleft()
-            self._active.discard(block)
-            self._idle[block] = None
-            self._idle_bytes += block.size
-            key = block.key
-            if key is not None and key not in self._cached:
-                self._cached[key] = block
-            else:
-                block.key, block.complete = None, False
-                self._free.setdefault(block.size, {})[block] = None
-            if self._closed or not block.intact:
-                self._drop(block)
-
-    def _drop(self, block: Block) -> None:
-        """Give an idle block back to torch; called under the lock."""
-        del self._idle[block]
-        if block.key is None:
-            del self._free[block.size][block]
-        else:
-            del self._cached[block.key]
-        self._idle_bytes -= block.size
-        self._reserved -= block.size
+            self._books.take_back(self._returned.popleft())
+        if self._closed:
+            self._books.shrink(0)
 
 
 def _checked_budget(budget_bytes: int) -> int:

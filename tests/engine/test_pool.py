@@ -25,12 +25,12 @@ def _touch(pool: MemoryPool, nbytes: int, key: str | None = None) -> None:
 
 def _has(pool: MemoryPool, nbytes: int, key: str) -> bool:
     """Whether the key's contents are in the pool, without moving anything in the queue."""
-    return (key, (nbytes,), torch.uint8) in pool._cached
+    return (key, (nbytes,), torch.uint8) in pool._books.cached
 
 
 def _storages(pool: MemoryPool) -> int:
     """Bytes of all storages that the pool refers to, counted from the blocks themselves."""
-    blocks = [*pool._active, *pool._idle]
+    blocks = [*pool._books.active, *pool._books.idle]
     return sum(block.flat.untyped_storage().nbytes() for block in blocks)
 
 
@@ -411,6 +411,50 @@ def test_resize_evicts_down_to_the_new_budget(pool):
         assert pool.budget_bytes == 20 * KIB
 
 
+def test_a_limit_keeps_the_budget_but_lends_less_of_it():
+    pool = MemoryPool(CPU, 16 * KIB)
+    for key, size in [("a", 4), ("b", 4), ("c", 4)]:
+        _touch(pool, size * KIB, key)
+    with pool.borrow(4 * KIB, torch.uint8, key="a"):
+        pool.limit(0.5)
+        assert (pool.budget_bytes, pool.limit_bytes, pool.room_bytes) == (16 * KIB, 8 * KIB, 4 * KIB)
+        assert pool.reserved_bytes == 8 * KIB
+        assert _has(pool, 4 * KIB, "c"), "the least recently used one went"
+        pool.limit(0.125)
+        assert pool.reserved_bytes == 4 * KIB, "a loan goes on, whatever the limit"
+        assert pool.room_bytes == 0
+        assert pool.stats().memory_pressure_level == "critical"
+        with pytest.raises(OutOfDeviceMemory, match="limit under pressure"), pool.borrow(1):
+            pass
+    pool.limit(1)
+    assert pool.room_bytes == 16 * KIB
+    with pool.borrow(16 * KIB, torch.uint8):
+        assert pool.room_bytes == 0
+
+
+def test_a_new_budget_keeps_the_share():
+    pool = MemoryPool(CPU, 16 * KIB)
+    pool.limit(0.25)
+    pool.resize(32 * KIB)
+    assert pool.limit_bytes == 8 * KIB
+
+
+@pytest.mark.parametrize("share", [0, -0.5, 1.01, float("nan"), None, "1", True])
+def test_bad_shares(pool, share):
+    with pytest.raises(InputError, match="`share` must be above 0"):
+        pool.limit(share)
+    assert pool.limit_bytes == pool.budget_bytes
+
+
+def test_evict_gives_everything_idle_back(pool):
+    _touch(pool, KIB, "a")
+    _touch(pool, 2 * KIB)
+    with pool.borrow(4 * KIB, torch.uint8, key="b"):
+        pool.evict()
+        assert pool.reserved_bytes == _storages(pool) == 4 * KIB
+    assert _has(pool, 4 * KIB, "b")
+
+
 def test_close_releases_what_is_on_loan_when_it_returns(pool):
     with pool.borrow(KIB, torch.uint8, key="a") as tensor:
         pool.close()
@@ -485,5 +529,5 @@ def test_churn_of_100_000_mixed_borrows_stays_bounded_and_right():
     pool.clear()
     pool.trim()
     assert pool.reserved_bytes == _storages(pool) == 0
-    assert not pool._idle
-    assert not any(pool._free.values())
+    assert not pool._books.idle
+    assert not any(pool._books.free.values())

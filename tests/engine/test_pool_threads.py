@@ -73,7 +73,7 @@ def test_the_budget_holds_under_contention():
     _run(8, work)
     assert max(seen) <= 24 * KIB
     assert pool.stats().active_blocks == 0
-    assert pool.reserved_bytes == sum(block.flat.numel() for block in pool._idle)
+    assert pool.reserved_bytes == sum(block.flat.numel() for block in pool._books.idle)
 
 
 def test_a_slow_fill_does_not_hold_up_the_others():
