@@ -18,3 +18,7 @@ class DeviceError(MetalError, RuntimeError):
 
 class OutOfDeviceMemory(DeviceError, MemoryError):
     """An allocation would exceed the budget of the memory pool, or the device itself refused it."""
+
+
+class Cancelled(MetalError):
+    """The work was given up on request, at the next kernel boundary."""

@@ -12,6 +12,8 @@ from nautilus_metal.host import Data, custom_data
 RISK_REPORT_TOPIC = "data.RiskReport*"
 RISK_BREACH_TOPIC = "data.RiskBreach*"
 GREEKS_REPORT_TOPIC = "data.GreeksReport*"
+RISK_STALE_TOPIC = "data.RiskStale*"
+ENGINE_EVENT_TOPIC = "data.EngineEvent*"
 STRESS_REPORT_TOPIC = "data.StressReport*"
 HEDGE_REQUEST_TOPIC = "data.HedgeRequest*"
 
@@ -72,6 +74,12 @@ class RiskReport(Data):
         Wall time of the computation, synchronised.
     pool_hit_rate : float or None
         Share of keyed borrows that the memory pool has answered from its cache so far; None before the first.
+    ts_snapshot : int
+        UNIX nanoseconds at which positions and prices were read.
+    age : float or None
+        Seconds from the oldest price in the figures to `ts_init`; None for a book without positions.
+    skipped : int
+        Requests since the last report that got none of their own, because a newer snapshot took their place.
     """
 
     source: str
@@ -90,6 +98,9 @@ class RiskReport(Data):
     drift: float
     milliseconds: float
     pool_hit_rate: float
+    ts_snapshot: int
+    age: float
+    skipped: int
 
     def var(self, level: float) -> float:
         """Return the value at risk at `level`, a positive loss."""
@@ -139,6 +150,57 @@ class RiskBreach(Data):
     limit: float
     value: float
     state: str
+
+
+@custom_data
+class RiskStale(Data):
+    """The last report no longer stands for the risk of this moment, and a new one is late; or risk is known again.
+
+    Parameters
+    ----------
+    ts_event : int
+        UNIX nanoseconds at which the snapshot of the last good report was taken; 0 where there was none.
+    ts_init : int
+        UNIX nanoseconds at which this was noticed.
+    source : str
+        The ID of the RiskActor.
+    state : str
+        "stale", or "fresh" where the next report has come.
+    reason : str
+        "deadline" (a tick takes longer than it may), "error" (a tick failed), "silence" (no report was asked for in
+        the time that one is good for), "prices" (a price in the figures is too old), or "report" with "fresh".
+    detail : str
+        In words.
+    """
+
+    source: str
+    state: str
+    reason: str
+    detail: str
+
+
+@custom_data
+class EngineEvent(Data):
+    """The compute engine of a running system fell to the CPU, or has its device again.
+
+    Parameters
+    ----------
+    ts_event, ts_init : int
+        UNIX nanoseconds at which it was noticed.
+    device : str
+        The configured device.
+    works_on : str
+        The device of all work from now on.
+    state : str
+        "degraded" or "restored".
+    reason : str
+        What the device said, or that it gave no answer.
+    """
+
+    device: str
+    works_on: str
+    state: str
+    reason: str
 
 
 @custom_data
@@ -260,4 +322,12 @@ class HedgeRequest(Data):
     uncovered: dict
 
 
-MESSAGES: tuple[Any, ...] = (RiskReport, RiskBreach, GreeksReport, StressReport, HedgeRequest)
+MESSAGES: tuple[Any, ...] = (
+    RiskReport,
+    RiskBreach,
+    RiskStale,
+    EngineEvent,
+    GreeksReport,
+    StressReport,
+    HedgeRequest,
+)

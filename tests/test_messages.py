@@ -10,10 +10,12 @@ from nautilus_trader.persistence.catalog import ParquetDataCatalog
 from nautilus_metal.errors import InputError
 from nautilus_metal.messages import (
     MESSAGES,
+    EngineEvent,
     GreeksReport,
     HedgeRequest,
     RiskBreach,
     RiskReport,
+    RiskStale,
     StressReport,
     level_key,
 )
@@ -41,11 +43,22 @@ def report(ts: int = 1_700_000_000_000_000_000, var: float = 0.1 + 0.2, drift: f
         drift=drift,
         milliseconds=1.25,
         pool_hit_rate=0.9,
+        ts_snapshot=ts - 1,
+        age=1 / 3,
+        skipped=2,
     )
 
 
 def breach(ts: int = 1_700_000_000_000_000_000) -> RiskBreach:
     return RiskBreach(ts, ts + 1, "RiskActor", "normal", "var", 0.99, 100.0, 123.456, "breach")
+
+
+def stale(ts: int = 1_700_000_000_000_000_000) -> RiskStale:
+    return RiskStale(ts, ts + 1, "RiskActor", "stale", "deadline", "no figures within 5 ms")
+
+
+def engine_event(ts: int = 1_700_000_000_000_000_000) -> EngineEvent:
+    return EngineEvent(ts, ts, "mps", "cpu", "degraded", "RuntimeError: gone")
 
 
 def hedge(ts: int = 1_700_000_000_000_000_000) -> HedgeRequest:
@@ -69,6 +82,8 @@ def stress(ts: int = 1_700_000_000_000_000_000) -> StressReport:
 EXAMPLES = {
     RiskReport: report,
     RiskBreach: breach,
+    RiskStale: stale,
+    EngineEvent: engine_event,
     GreeksReport: greeks,
     StressReport: stress,
     HedgeRequest: hedge,

@@ -1,9 +1,14 @@
 """The shared compute engine as a component of a running NautilusTrader system."""
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
+from nautilus_metal.actors.runtime import BackOff, Outcome, attempt
 from nautilus_metal.engine import ComputeEngine, shared_engine
+from nautilus_metal.engine.cancel import CancelToken
+from nautilus_metal.engine.worker import Job, Worker
 from nautilus_metal.errors import InputError
 from nautilus_metal.host import (
     Actor,
@@ -11,14 +16,21 @@ from nautilus_metal.host import (
     Component,
     ComponentId,
     Phase,
+    broadcast,
     degrade,
+    event_loop,
     find,
     follow_run,
     move,
     offer,
+    post,
+    recover,
 )
+from nautilus_metal.messages import EngineEvent
+from nautilus_metal.risk.checks import above
 
 ENDPOINT = "MetalEngine.get"
+STOP_SECONDS = 1.0  # for work in flight to come to a kernel boundary
 T = TypeVar("T")
 
 
@@ -35,20 +47,29 @@ class MetalEngineConfig(ActorConfig, frozen=True, kw_only=True):
         Share of the device's memory that the pool may hold.
     seed : int, default 0
         Default seed of the engine's users.
+    hang_seconds : float, default 30.0
+        Live: a device that has not answered for so long is given up, as one that failed.
     """
 
     device: str = "auto"
     precision: str = "auto"
     memory_fraction: float | None = None
     seed: int = 0
+    hang_seconds: float = 30.0
 
 
 class MetalEngine(Component):
     """One per running system, over the one physical engine and memory pool of the process.
 
     It follows the run (ready, running, stopped, reset, disposed) and is found through the message bus:
-    ``MetalEngine.of(self)`` in any actor or strategy. A device error degrades it: the work is done again on the CPU,
-    as is all work until the next reset.
+    ``MetalEngine.of(self)`` in any actor or strategy.
+
+    A device error degrades it: the work is done again on the CPU, as is all work until the device answers a probe,
+    which is tried after 1 s, 2 s, 4 s, ... of the system's clock, up to 5 minutes. Each change is published as an
+    `EngineEvent`. Work for which the device has no memory, after the pool has evicted what it could and the work was
+    cut in pieces, is done on the CPU that time.
+
+    In a live system `submit` works on one thread of its own, so that the event loop is never held up.
 
     Parameters
     ----------
@@ -65,6 +86,12 @@ class MetalEngine(Component):
         super().__init__(clock=clock, component_id=ComponentId("MetalEngine"), msgbus=msgbus, config=config)
         self.config = config
         self.failure: str | None = None
+        self._bus, self._time = msgbus, clock
+        self._full = False
+        self._back_off = BackOff()
+        self._probing = False
+        self._worker, self._prober = Worker("nautilus-metal"), Worker("nautilus-metal-probe")
+        self._watches: dict[Job, asyncio.TimerHandle] = {}
         offer(msgbus, ENDPOINT, self)
         follow_run(msgbus, self._on_phase)
 
@@ -96,45 +123,165 @@ class MetalEngine(Component):
     @property
     def compute(self) -> ComputeEngine:
         """The engine that works now: the configured one, or the CPU's while degraded."""
-        return self._compute if self.failure is None else shared_engine("cpu")
+        return self._compute if self.failure is None else self._fallback
+
+    @property
+    def _fallback(self) -> ComputeEngine:
+        if self._compute.device.type == "cpu":
+            return self._compute
+        return shared_engine("cpu", self.config.precision, seed=self.config.seed)
 
     def configure(self, config: MetalEngineConfig) -> None:
         """Take other settings, as long as the system has not started."""
-        if _settings(config) == _settings(self.config):
+        if config == self.config:
             return
         if self.is_running or self.is_degraded:
-            running, asked = _settings(self.config), _settings(config)
-            raise InputError(f"`config` of a running MetalEngine must stay {running}, was {asked}")
+            raise InputError(f"`config` of a running MetalEngine must stay {self.config}, was {config}")
         self._compute, self.config = _engine(config), config
 
     def run(self, work: Callable[[ComputeEngine], T]) -> T:
-        """Do a piece of work on the device; where the device fails, degrade and do it again on the CPU.
+        """Do a piece of work now, on the caller's thread; where the device fails, degrade and use the CPU.
 
         Parameters
         ----------
         work : callable
             Takes the `ComputeEngine`; must be able to start over.
         """
-        engine = self.compute
-        try:
-            return work(engine)
-        except RuntimeError as error:
-            if engine.device.type == "cpu":
-                raise
-            self.failure = f"{type(error).__name__}: {error}"
-            self._log.error(f"{engine.device} failed, falling to the CPU: {self.failure}")
-            degrade(self)
-        return work(self.compute)
+        self._probe()
+        outcome = attempt(work, self.compute, self._fallback)
+        self._take_note(outcome)
+        return outcome.result()
+
+    def submit(self, work: Callable[[ComputeEngine], T], done: Callable[[Outcome[T]], None]) -> CancelToken:
+        """Have a piece of work done beside the event loop; in a backtest, now.
+
+        Parameters
+        ----------
+        work : callable
+            Takes the `ComputeEngine`, on another thread: it must not touch the system. Must be able to start over.
+        done : callable
+            Takes the `Outcome`, on the thread of the system.
+
+        Returns
+        -------
+        CancelToken
+            Gives it up, in which case `done` is not called.
+        """
+        self._probe()
+        loop, ticket = event_loop(self._time), CancelToken()
+        if loop is None:
+            outcome = attempt(work, self.compute, self._fallback)
+            self._take_note(outcome)
+            done(outcome)
+        else:
+            self._submit(loop, work, done, ticket)
+        return ticket
 
     def status(self) -> dict[str, Any]:
         """Facts of the working engine, with the failure that made it the CPU, if any."""
         return self.compute.status() | {"failure": self.failure, "state": self.state.name}
 
+    def _submit(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        work: Callable[[ComputeEngine], T],
+        done: Callable[[Outcome[T]], None],
+        ticket: CancelToken,
+    ) -> None:
+        engine, fallback = self.compute, self._fallback
+
+        def arrive(outcome: Outcome[T]) -> None:
+            watch = self._watches.pop(job, None)
+            if watch is not None:
+                watch.cancel()
+            self._take_note(outcome)
+            if not job.token.cancelled:
+                done(outcome)
+
+        job = Job(partial(attempt, work, engine, fallback), partial(post, loop, arrive), CancelToken(ticket))
+        if engine is not fallback:
+            self._watch(loop, job, lambda: self._submit(loop, work, done, ticket))
+        self._worker.submit(job)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, job: Job, again: Callable[[], None]) -> None:
+        """Give the device up when it has not answered for too long, and do the job again."""
+
+        def look() -> None:
+            del self._watches[job]
+            if job.ended or (job.started is None and job.token.cancelled):
+                return
+            left = self.config.hang_seconds - job.running_for
+            if left > 0:
+                self._watches[job] = loop.call_later(left, look)
+                return
+            self._worker.replace(job)
+            self._fail(f"no answer for {self.config.hang_seconds:g} s")
+            again()
+
+        self._watches[job] = loop.call_later(self.config.hang_seconds, look)
+
+    def _take_note(self, outcome: Outcome[Any]) -> None:
+        """Degrade after a fault, and say once where memory is short; on the thread of the system."""
+        if outcome.fault is None:
+            self._full = False
+        elif not outcome.out_of_memory:
+            self._fail(outcome.fault)
+        elif not self._full:
+            self._full = True
+            self._log.warning(f"{self._compute.device} has too little memory, working on the CPU: {outcome.fault}")
+            self._announce("out_of_memory", "cpu", outcome.fault)
+
+    def _fail(self, fault: str) -> None:
+        if self.failure is None:
+            self.failure = fault
+            self._back_off.failed(self._time.timestamp_ns())
+            self._log.error(f"{self._compute.device} failed, falling to the CPU: {fault}")
+            degrade(self)
+            self._announce("degraded", "cpu", fault)
+
+    def _probe(self) -> None:
+        """Try a failed device again when its time has come: live, on a thread of its own, for it may hang."""
+        now = self._time.timestamp_ns()
+        if self.failure is None or self._probing or not self._back_off.due(now):
+            return
+        loop, self._probing = event_loop(self._time), True
+        if loop is None:
+            self._probed(attempt(lambda engine: engine.probe(), self._compute, self._compute))
+        else:
+            probe = partial(attempt, lambda engine: engine.probe(), self._compute, self._compute)
+            self._prober.submit(Job(probe, partial(post, loop, self._probed)))
+
+    def _probed(self, outcome: Outcome[None]) -> None:
+        self._probing = False
+        if self.failure is None:
+            return
+        if outcome.error is not None:
+            self._back_off.failed(self._time.timestamp_ns())
+            return
+        failed, self.failure = self.failure, None
+        self._back_off.recovered()
+        self._log.info(f"{self._compute.device} works again, after {failed}")
+        recover(self)
+        self._announce("restored", str(self._compute.device), failed)
+
+    def _announce(self, state: str, works_on: str, reason: str) -> None:
+        now = self._time.timestamp_ns()
+        broadcast(self._bus, EngineEvent(now, now, str(self._compute.device), works_on, state, reason))
+
     def _on_phase(self, phase: Phase) -> None:
         move(self, phase)
 
+    def _stop(self) -> None:
+        for watch in self._watches.values():
+            watch.cancel()
+        self._watches.clear()
+        for worker in (self._worker, self._prober):
+            if not worker.close(STOP_SECONDS):
+                self._log.error(f"{self._compute.device} hangs: its thread is left behind")
+        self._probing = False
+
     def _reset(self) -> None:
-        self.failure = None
+        self.failure, self._full, self._back_off = None, False, BackOff()
 
 
 class MetalEngineActor(Actor):
@@ -159,8 +306,5 @@ class MetalEngineActor(Actor):
 
 
 def _engine(config: MetalEngineConfig) -> ComputeEngine:
-    return shared_engine(*_settings(config))
-
-
-def _settings(config: MetalEngineConfig) -> tuple[str, str, float | None, int]:
-    return config.device, config.precision, config.memory_fraction, config.seed
+    above(config.hang_seconds, 0.0, "`hang_seconds`")
+    return shared_engine(config.device, config.precision, config.memory_fraction, config.seed)

@@ -5,32 +5,36 @@ from typing import Any
 from nautilus_metal.actors.engine import MetalEngine
 from nautilus_metal.actors.option_market import OptionMarket
 from nautilus_metal.actors.risk_config import HELD, RiskActorConfig, check
+from nautilus_metal.actors.risk_flow import TickFlow
+from nautilus_metal.actors.risk_freshness import Freshness
 from nautilus_metal.actors.risk_messages import Stamp, greeks_report, risk_report, stress_report
+from nautilus_metal.actors.risk_tick import Inputs, StressFigures, TickFigures, stress_figures
 from nautilus_metal.actors.snapshot import Snapshot, Snapshots
 from nautilus_metal.host import (
     Actor,
     Bar,
     BarType,
     OptionFacts,
-    after_time_stamp,
     bar_interval_ns,
     every,
+    find,
     follow_fills,
     follow_option_greeks,
+    offer,
     publish,
     request_history,
     subscribe_option,
 )
 from nautilus_metal.messages import GreeksReport, RiskBreach, RiskReport, StressReport
-from nautilus_metal.risk import Book, RiskAssessment, assess
+from nautilus_metal.risk import Book, RiskAssessment
 from nautilus_metal.risk.book import Array
-from nautilus_metal.risk.greeks import book_greeks
 from nautilus_metal.risk.limits import LimitWatch
 from nautilus_metal.risk.stress import STRESSES
 from nautilus_metal.risk.window import ReturnWindow
 
 __all__ = ["RiskActor", "RiskActorConfig"]
 
+ENDPOINT = "RiskActor.get"
 _WEEK_NS = 7 * 86_400 * 10**9
 _LEAST_VOLATILITY_HISTORY = 20  # changes of a volatility index
 
@@ -46,6 +50,10 @@ class RiskActor(Actor):
     middle of its quote, else from its last trade, both at the newest price of the underlying when the report is made;
     else it is the last good one, up to an age. With options come a `GreeksReport`, and delta-gamma figures in the
     `RiskReport`; stress tests go with every report, or are asked for.
+
+    In a live system figures are computed beside the event loop, one tick at a time: what is asked for meanwhile is
+    one tick from the newest snapshot. A report that is late, fails, stays out or has prices that are too old is
+    announced by a `RiskStale`. History and limits' states are saved and loaded with the node's other state.
 
     Parameters
     ----------
@@ -76,7 +84,8 @@ class RiskActor(Actor):
         self._market = OptionMarket(config.rate, config.dividend_yields, config.volatility_max_age_seconds)
         self._snapshots = Snapshots(config, self._window, self._market, self._closed_at, self._cover)
         self._history: dict[str, dict[int, float]] = {}
-        self._pending = False
+        self._freshness = Freshness(self, config)
+        self._flow = TickFlow(self, config, self._take, self._publish, self._freshness.complain)
         self._priced_at = 0
 
     def register_base(self, portfolio: Any, msgbus: Any, cache: Any, clock: Any) -> None:
@@ -86,6 +95,9 @@ class RiskActor(Actor):
         """
         super().register_base(portfolio, msgbus, cache, clock)
         self.engine = MetalEngine.of(self)
+        if find(msgbus, ENDPOINT) is None:
+            offer(msgbus, ENDPOINT, self)
+        offer(msgbus, f"{ENDPOINT}.{self.id}", self)
         follow_option_greeks(self, self._market.take_greeks)
         if self.config.on_fill:
             follow_fills(self, self._on_fill)
@@ -97,25 +109,27 @@ class RiskActor(Actor):
         for name in sorted(self._chosen or ()):
             self._cover(name, self._snapshots.facts(self.cache, name))
         if self.config.timer_seconds is not None:
-            every(self, f"{self.id}-timer", self.config.timer_seconds, self._on_timer)
+            every(self, f"{self.id}-timer", self.config.timer_seconds, self._flow.request)
+        self._freshness.expect()
 
     def on_bar(self, bar: Bar) -> None:
         """Take a close into the history."""
         self._observe(bar)
         if self.config.on_bar:
-            self._request()
+            self._flow.request()
 
     def on_historical_data(self, data: Any) -> None:
         """Take a requested bar into the history."""
         if isinstance(data, Bar):
             name, period = self._place(data)
             self._history.setdefault(name, {})[period] = data.close.as_double()
+            self._closed_at[name] = max(self._closed_at.get(name, 0), data.ts_event)
             self._priced_at = max(self._priced_at, data.ts_event)
 
     def on_stop(self) -> None:
-        """Report the last time stamp where the run ended on it."""
-        if self._pending:
-            self._tick()
+        """Report the last time stamp where a backtest ended on it; live, give up what is in flight."""
+        self._flow.stop()
+        self._freshness.stop()
 
     def on_reset(self) -> None:
         """Forget history and limits' states."""
@@ -127,32 +141,27 @@ class RiskActor(Actor):
         self._market.reset()
         self._history.clear()
         self._intervals.clear()
-        self._pending, self._priced_at = False, 0
+        self._flow.reset()
+        self._freshness.reset()
+        self._priced_at = 0
         self.last_report = self.last_assessment = self.last_greeks = self.last_stress = None
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether the last report does not stand for the risk of this moment, or there is none."""
+        return self._freshness.stale is not None or self.last_report is None
+
     def compute(self) -> RiskReport:
-        """Compute and publish the risk of this moment.
+        """Compute and publish the risk of this moment, before returning: live, that holds the event loop up.
 
         Returns
         -------
         RiskReport
             What was published.
         """
-        snapshot = self._snapshot()
-        self.last_assessment = risk = self._assess(snapshot.book)
-        stamp, has_options = self._stamp(), bool(snapshot.options)
-        greeks = book_greeks(snapshot.book) if has_options or self.config.publish_greeks else None
-        hit_rate = self.engine.compute.pool.stats().cache_hit_rate
-        self.last_report = report = risk_report(stamp, risk, snapshot, greeks, hit_rate)
-        publish(self, report)
-        if greeks is not None:
-            self.last_greeks = greeks_report(stamp, snapshot, greeks)
-            publish(self, self.last_greeks)
-        if self.config.stresses or self.config.stress_spots:
-            self._publish_stress(snapshot, stamp, self.config.stresses)
-        for crossing in self._watch.check({"var": risk.var, "es": risk.es} if report.levels else {}):
-            publish(self, RiskBreach(report.ts_event, report.ts_init, str(self.id), self.config.model, *crossing))
-        return report
+        self._flow.run_now()
+        assert self.last_report is not None
+        return self.last_report
 
     def stress(self, *names: str) -> StressReport:
         """Revalue the book of this moment under stresses, and publish what comes out.
@@ -168,55 +177,37 @@ class RiskActor(Actor):
         InputError
             If there is no such stress.
         """
-        return self._publish_stress(self._snapshot(), self._stamp(), names or tuple(STRESSES))
+        snapshot = self._snapshot()
+        return self._publish_stress(snapshot, stress_figures(snapshot, self.config, names or tuple(STRESSES)))
 
-    def _publish_stress(self, snapshot: Snapshot, stamp: Stamp, names: tuple[str, ...]) -> StressReport:
-        config = self.config
-        grid = config.stress_spots, config.stress_volatilities, config.stress_days
-        self.last_stress = report = stress_report(stamp, snapshot, names, *grid)
+    def _publish(self, inputs: Inputs, figures: TickFigures) -> None:
+        risk, stamp = figures.risk, self._stamp(inputs.priced_at)
+        hit_rate = self.engine.compute.pool.stats().cache_hit_rate
+        self.last_assessment = risk
+        self.last_report = report = risk_report(stamp, risk, inputs, figures.greeks, hit_rate)
+        publish(self, report)
+        if figures.greeks is not None:
+            self.last_greeks = greeks_report(stamp, inputs.snapshot, figures.greeks)
+            publish(self, self.last_greeks)
+        if figures.stresses is not None:
+            self._publish_stress(inputs.snapshot, figures.stresses)
+        for crossing in self._watch.check({"var": risk.var, "es": risk.es} if report.levels else {}):
+            publish(self, RiskBreach(report.ts_event, report.ts_init, str(self.id), self.config.model, *crossing))
+        self._freshness.judge(report)
+
+    def _publish_stress(self, snapshot: Snapshot, figures: StressFigures) -> StressReport:
+        self.last_stress = report = stress_report(self._stamp(self._priced_at), snapshot, figures)
         publish(self, report)
         return report
 
-    def _assess(self, book: Book) -> RiskAssessment:
-        returns, config = self._window.returns(book.instruments), self.config
-        law = {
-            "periods_per_year": config.periods_per_year,
-            "vol_of_vol": config.vol_of_vol,
-            "spot_vol_correlation": config.spot_vol_correlation,
-            "volatility_returns": self._volatility_returns(book),
-        }
-        return self.engine.run(
-            lambda engine: assess(
-                book,
-                returns,
-                config.model,
-                config.levels,
-                config.horizon,
-                config.scenarios,
-                config.seed,
-                engine,
-                sampler=config.sampler,
-                **law,
-                **config.model_options,
-            )
-        )
+    def _take(self, serial: int, skipped: int) -> Inputs:
+        snapshot, now = self._snapshot(), self.clock.timestamp_ns()
+        returns, changes = self._window.returns(snapshot.book.instruments), self._volatility_returns(snapshot.book)
+        return Inputs(serial, snapshot, returns, changes, now, self._priced_at or now, skipped)
 
     def _on_fill(self, _fill: Any) -> None:
         if self.is_running:  # strategies stop after actors, and may flatten then
-            self._request()
-
-    def _request(self) -> None:
-        if not self._pending:
-            self._pending = True
-            after_time_stamp(self, f"{self.id}-tick", self._tick)
-
-    def _tick(self) -> None:
-        if self._pending:
-            self._pending = False
-            self.compute()
-
-    def _on_timer(self) -> None:
-        self.compute()
+            self._flow.request()
 
     def _subscribe(self, bar_type: BarType) -> None:
         self._subscribed.add(str(bar_type.instrument_id))
@@ -268,9 +259,9 @@ class RiskActor(Actor):
             self._backfill()
         return self._snapshots.take(self.cache, self._chosen, self.clock.timestamp_ns())
 
-    def _stamp(self) -> Stamp:
+    def _stamp(self, priced_at: int) -> Stamp:
         now = self.clock.timestamp_ns()
-        return Stamp(self._priced_at or now, now, str(self.id))
+        return Stamp(priced_at or now, now, str(self.id))
 
     def _volatility_returns(self, book: Book) -> dict[str, Array]:
         """Log changes of the volatility index of each underlying of the book's options that has a history of one."""

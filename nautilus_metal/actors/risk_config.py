@@ -1,5 +1,6 @@
 """Settings of the RiskActor, refused at construction where they would fail at the first tick."""
 
+import math
 from typing import Any
 
 from nautilus_metal.errors import InputError
@@ -82,6 +83,15 @@ class RiskActorConfig(ActorConfig, frozen=True, kw_only=True):
         Relative moves of a grid to publish in the `StressReport`.
     stress_days : tuple of float, default (0.0,)
         Days of that grid.
+    deadline_ms : float, optional
+        Live: a tick that takes longer is published with the scenarios that were done by then, or a `RiskStale` is;
+        later ticks take fewer scenarios.
+    stale_after_seconds : float, optional
+        Publish a `RiskStale` when no report has come for so long.
+    price_max_age_seconds : float, optional
+        Publish a `RiskStale` when a price in the figures is older than that.
+    state_path : str, optional
+        A file that keeps history and limits' states from one run to the next, for nodes whose cache has no database.
     """
 
     instruments: str | tuple[InstrumentId, ...] = HELD
@@ -117,6 +127,10 @@ class RiskActorConfig(ActorConfig, frozen=True, kw_only=True):
     stress_spots: tuple[float, ...] = ()
     stress_volatilities: tuple[float, ...] = (0.0,)
     stress_days: tuple[float, ...] = (0.0,)
+    deadline_ms: float | None = None
+    stale_after_seconds: float | None = None
+    price_max_age_seconds: float | None = None
+    state_path: str | None = None
 
 
 def check(config: RiskActorConfig) -> None:
@@ -127,16 +141,26 @@ def check(config: RiskActorConfig) -> None:
         raise InputError(
             f"`min_observations` must lie between 2 and `window` ({config.window}), was {config.min_observations}"
         )
-    if config.timer_seconds is not None and not config.timer_seconds > 0:
-        raise InputError(f"`timer_seconds` must be positive, was {config.timer_seconds}")
+    for name in ("timer_seconds", "deadline_ms", "stale_after_seconds", "price_max_age_seconds"):
+        if getattr(config, name) is not None:
+            above(getattr(config, name), 0.0, f"`{name}`")
     check_options(config.model, config.model_options)
-    request = Request(config.horizon, config.scenarios, config.seed, config.sampler)
-    check_levels(scenario_count(config.model, config.min_observations, request), config.levels)
+    check_levels(scenario_count(config.model, config.min_observations, request_of(config)), config.levels)
     for name in ("var_limit", "es_limit"):
         for level in getattr(config, name):
             if level not in config.levels:
                 raise InputError(f"`{name}` must be on one of the levels {config.levels}, was on {level}")
     _check_options(config)
+
+
+def request_of(config: RiskActorConfig) -> Request:
+    """Return what the settings ask of the scenario model."""
+    return Request(config.horizon, config.scenarios, config.seed, config.sampler)
+
+
+def least_scenarios(levels: tuple[float, ...]) -> int:
+    """Count the scenarios that leave ten losses beyond the highest level: fewer make no tail."""
+    return math.ceil(10 / (1 - max(levels)))
 
 
 def _check_options(config: RiskActorConfig) -> None:

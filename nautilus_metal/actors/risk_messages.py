@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from nautilus_metal.actors.option_market import Valued
+from nautilus_metal.actors.risk_tick import Inputs, StressFigures
 from nautilus_metal.actors.snapshot import Snapshot
 from nautilus_metal.messages import GreeksReport, RiskReport, StressReport, level_key
 from nautilus_metal.risk import RiskAssessment
 from nautilus_metal.risk.greeks import MEASURES, BookGreeks
-from nautilus_metal.risk.stress import STRESSES, stress, stress_grid
 
 _IN_RISK_REPORT = ("delta", "gamma", "vega", "theta")
 
@@ -23,9 +23,10 @@ class Stamp:
 
 
 def risk_report(
-    stamp: Stamp, risk: RiskAssessment, snapshot: Snapshot, greeks: BookGreeks | None, pool_hit_rate: float | None
+    stamp: Stamp, risk: RiskAssessment, inputs: Inputs, greeks: BookGreeks | None, pool_hit_rate: float | None
 ) -> RiskReport:
     """Write an assessment as a message; without levels where nothing that is held is covered."""
+    snapshot = inputs.snapshot
     known = bool(snapshot.book.positions) or not snapshot.uncovered
     return RiskReport(
         ts_event=stamp.ts_event,
@@ -46,6 +47,9 @@ def risk_report(
         drift=risk.drift,
         milliseconds=risk.milliseconds,
         pool_hit_rate=pool_hit_rate,
+        ts_snapshot=inputs.taken_at,
+        age=snapshot.age(stamp.ts_init),
+        skipped=inputs.skipped,
     )
 
 
@@ -70,36 +74,16 @@ def greeks_report(stamp: Stamp, snapshot: Snapshot, greeks: BookGreeks) -> Greek
     )
 
 
-def stress_report(
-    stamp: Stamp,
-    snapshot: Snapshot,
-    names: tuple[str, ...],
-    spots: tuple[float, ...] = (),
-    volatilities: tuple[float, ...] = (0.0,),
-    days: tuple[float, ...] = (0.0,),
-) -> StressReport:
-    """Revalue the book under named stresses, and on a grid where `spots` are given."""
-    book, grid = snapshot.book, {}
-    rows = {
-        name: {
-            "profit": stress(book, name),
-            "spot": STRESSES[name].spot,
-            "volatility": STRESSES[name].volatility,
-            "days": STRESSES[name].days,
-        }
-        for name in names
-    }
-    if spots:
-        profits = stress_grid(book, spots, volatilities, days).tolist()
-        grid = {"spots": list(spots), "volatilities": list(volatilities), "days": list(days), "profits": profits}
+def stress_report(stamp: Stamp, snapshot: Snapshot, figures: StressFigures) -> StressReport:
+    """Write stress tests as a message."""
     return StressReport(
         stamp.ts_event,
         stamp.ts_init,
         source=stamp.source,
-        base_currency=book.base_currency,
-        value=book.value,
-        stresses=rows,
-        grid=grid,
+        base_currency=snapshot.book.base_currency,
+        value=snapshot.book.value,
+        stresses=figures.rows,
+        grid=figures.grid,
         uncovered=dict(snapshot.uncovered),
     )
 

@@ -23,11 +23,28 @@ from nautilus_metal.risk.window import ReturnWindow
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A book, what is held but not in it with the reason, and where the volatility of each of its options is from."""
+    """A book of one moment.
+
+    Attributes
+    ----------
+    book : Book
+        What can be priced and has a history.
+    uncovered : mapping of str to str
+        What is held but not in it, with the reason.
+    options : mapping of str to Valued
+        Where the volatility of each option is from.
+    oldest_price : int or None
+        UNIX nanoseconds of the oldest price in the book; None where it has none with a time.
+    """
 
     book: Book
     uncovered: Mapping[str, str]
     options: Mapping[str, Valued]
+    oldest_price: int | None
+
+    def age(self, now: int) -> float | None:
+        """Seconds from the oldest price to `now`, UNIX nanoseconds."""
+        return None if self.oldest_price is None else (now - self.oldest_price) / 1e9
 
 
 @dataclass
@@ -82,7 +99,8 @@ class Snapshots:
         options, reasons = self.market.value(cache, asked, now) if asked else ({}, {})
         uncovered |= reasons
         valued = [_position(name, place, options) for name, place in found.items()]
-        return self._converted(cache, [one for one in valued if one is not None], uncovered, options)
+        times = {**self.closed_at, **{one.holding.instrument: one.spot.ts for one in asked}}
+        return self._converted(cache, [one for one in valued if one is not None], uncovered, options, times)
 
     def facts(self, cache: Any, name: str) -> OptionFacts | None:
         """Describe an option; None for any other instrument."""
@@ -127,9 +145,14 @@ class Snapshots:
         return max(prices, key=lambda price: price.ts, default=None)
 
     def _converted(
-        self, cache: Any, positions: list[Position], uncovered: dict[str, str], options: Mapping[str, Valued]
+        self,
+        cache: Any,
+        positions: list[Position],
+        uncovered: dict[str, str],
+        options: Mapping[str, Valued],
+        times: Mapping[str, int],
     ) -> Snapshot:
-        """Leave out what has no exchange rate."""
+        """Leave out what has no exchange rate; `times` says when each price was made."""
         base = self.config.base_currency
         rates = {
             currency: 1.0 if currency == base else exchange_rate(cache, currency, base, self.window.prices)
@@ -141,7 +164,8 @@ class Snapshots:
                 uncovered[position.instrument] = f"no exchange rate from {position.currency} to {base}"
         kept = [position for position in positions if position.currency in known]
         sources = {p.instrument: options[p.instrument] for p in kept if p.instrument in options}
-        return Snapshot(Book(kept, base, known), uncovered, sources)
+        oldest = min((times[p.instrument] for p in kept if p.instrument in times), default=None)
+        return Snapshot(Book(kept, base, known), uncovered, sources, oldest)
 
 
 def _factor(name: str, facts: OptionFacts | None) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from nautilus_metal.engine.blocks import MIB
+from nautilus_metal.engine.cancel import checkpoint
 from nautilus_metal.engine.devices import KINDS, resolve
 from nautilus_metal.engine.pool import MemoryPool
 from nautilus_metal.errors import DeviceError, InputError
@@ -218,7 +219,25 @@ class ComputeEngine:
             "health": self.health,
         }
 
+    def probe(self) -> None:
+        """Compute something small on the device and check the answer.
+
+        Raises
+        ------
+        DeviceError
+            If the device fails, or its answer is wrong.
+        """
+        numbers = np.arange(16.0).reshape(4, 4)
+        try:
+            block = self.upload(numbers)
+            answer = self.download(block @ block)
+        except RuntimeError as error:
+            raise DeviceError(f"{self.device} does not work: {error}") from error
+        if not np.array_equal(answer, numbers @ numbers):
+            raise DeviceError(f"{self.device} does not work: it multiplies small matrices wrongly")
+
     def _check_open(self) -> None:
+        checkpoint()
         if self._closed:
             raise DeviceError(f"the engine on {self.device} is closed: make a new one")
 

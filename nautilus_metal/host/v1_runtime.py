@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -113,9 +114,31 @@ def degrade(component: Component) -> None:
         component.degrade()
 
 
+def recover(component: Component) -> None:
+    """Bring a degraded component back to running."""
+    if component.is_degraded:
+        component.resume()
+
+
+def broadcast(msgbus: Any, message: Any) -> None:
+    """Publish custom data on a bus, to subscribers, catalogs and streams."""
+    msgbus.publish(f"data.{DataType(type(message)).topic}", message)
+
+
 def publish(owner: Any, message: Any) -> None:
-    """Publish custom data on the bus, to subscribers, catalogs and streams."""
-    owner.publish_data(DataType(type(message)), message)
+    """Publish custom data on the bus of an actor or a strategy."""
+    broadcast(owner.msgbus, message)
+
+
+def event_loop(clock: Any) -> asyncio.AbstractEventLoop | None:
+    """The loop that runs a live system, to be asked on its thread; None in a backtest."""
+    return None if isinstance(clock, TestClock) else asyncio.get_running_loop()
+
+
+def post(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *arguments: Any) -> None:
+    """Call back on the loop's thread, from any thread; a loop that has been closed hears nothing."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(callback, *arguments)
 
 
 def after_time_stamp(owner: Any, name: str, callback: Callable[[], None]) -> None:
@@ -125,23 +148,38 @@ def after_time_stamp(owner: Any, name: str, callback: Callable[[], None]) -> Non
     of the event loop.
     """
     clock = owner.clock
-    if isinstance(clock, TestClock):
+    loop = event_loop(clock)
+    if loop is None:
         clock.set_time_alert_ns(name, clock.timestamp_ns() + 1, callback=lambda _event: callback())
     else:
-        asyncio.get_running_loop().call_soon(callback)
+        loop.call_soon(callback)
+
+
+def later(owner: Any, name: str, seconds: float, callback: Callable[[], None]) -> Callable[[], None]:
+    """Call back once after a time on the system's clock, on the thread that runs it; return what calls it off."""
+    clock = owner.clock
+    loop = event_loop(clock)
+    if loop is not None:
+        return loop.call_later(seconds, callback).cancel
+    clock.set_time_alert_ns(name, clock.timestamp_ns() + int(seconds * 1e9), callback=lambda _event: callback())
+
+    def cancel() -> None:
+        if name in clock.timer_names:
+            clock.cancel_timer(name)
+
+    return cancel
 
 
 def every(owner: Any, name: str, seconds: float, callback: Callable[[], None]) -> None:
     """Call back at an interval, on the thread that runs the system: live timers fire on threads of their own."""
-    clock, loop = owner.clock, None
-    if not isinstance(clock, TestClock):
-        loop = asyncio.get_running_loop()
+    clock = owner.clock
+    loop = event_loop(clock)
 
     def on_timer(_event: Any) -> None:
         if loop is None:
             callback()
-        elif not loop.is_closed():
-            loop.call_soon_threadsafe(callback)
+        else:
+            post(loop, callback)
 
     clock.set_timer(name, interval=timedelta(seconds=seconds), callback=on_timer)
 

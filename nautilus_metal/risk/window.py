@@ -42,6 +42,7 @@ class ReturnWindow:
         self._head = 0  # column of the current period
         self._seen = 0  # periods since the start
         self._period: int | None = None
+        self._restored: int | None = None  # the last period of a state that was loaded
         self._spoiled = False  # whether a price was ever not positive: the usual case needs no look at the history
         self.prices: dict[str, float] = {}
         self.late = 0
@@ -67,7 +68,8 @@ class ReturnWindow:
     def backfill(self, history: Mapping[str, Mapping[int, float]]) -> None:
         """Put older prices before and among those known; from an instrument's first own price on, its own stay.
 
-        Histories arrive one instrument after the other, while `observe` only goes forward in time.
+        Histories arrive one instrument after the other, while `observe` only goes forward in time. In a window that
+        was restored the periods since then are a gap: where it has only an old price, the history's is taken.
 
         Parameters
         ----------
@@ -76,15 +78,76 @@ class ReturnWindow:
         """
         logs = {name: {period: _log(price) for period, price in rows.items()} for name, rows in history.items()}
         latest = {name: rows[max(rows)] for name, rows in history.items() if rows}
-        for name, own in self._known().items():
-            older = {period: log for period, log in logs.get(name, {}).items() if period < min(own)}
-            logs[name] = older | own
-        prices, late = latest | self.prices, self.late
+        known = self._known()
+        for name, own in known.items():
+            other = logs.get(name, {})
+            older = {period: log for period, log in other.items() if period < min(own)}
+            logs[name] = older | own | self._gap(own, other)
+        mine = {name: price for name, price in self.prices.items() if not self._newer(logs, known, name)}
+        prices, late = latest | mine, self.late
+        restored = self._restored
         self.reset()
+        self._restored = restored
         events = sorted((period, name, log) for name, rows in logs.items() for period, log in rows.items())
         for period, name, log in events:
             self._place(name, period, log)
         self.prices, self.late = prices, late
+
+    def _gap(self, own: Mapping[int, float], other: Mapping[int, float]) -> dict[int, float]:
+        """What `other` has of the periods after a restored window's last one, where `own` only repeats itself."""
+        if self._restored is None:
+            return {}
+        times = sorted(own)
+        repeats = {now for before, now in zip(times, times[1:], strict=False) if own[now] == own[before]}
+        return {
+            period: log
+            for period, log in other.items()
+            if period > self._restored and (period not in own or period in repeats)
+        }
+
+    @staticmethod
+    def _newer(logs: Mapping[str, Mapping[int, float]], known: Mapping[str, Mapping[int, float]], name: str) -> bool:
+        """Whether the last price of an instrument is now the history's."""
+        last = max(logs[name])
+        return logs[name][last] != known[name].get(last)
+
+    def state(self) -> dict[str, Array]:
+        """Return what `restore` makes the same window of: names, prices, periods, log prices and counts."""
+        kept = min(self._seen, self.periods) + 1
+        columns = slice(self._head + 1 - kept, self._head + 1)
+        rows = len(self._rows)
+        return {
+            "names": np.array(list(self._rows), dtype=np.str_),
+            "prices": np.array([self.prices.get(name, math.nan) for name in self._rows], dtype=np.float64),
+            "logs": self._logs[:rows, columns].copy(),
+            "periods": self._periods[columns].copy() if self._period is not None else np.zeros(0, dtype=np.int64),
+            "known": np.array([self._seen - first for first in self._first], dtype=np.int64),
+            "late": np.array(self.late),
+        }
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Become the window that `state` was taken of; one that kept more periods loses the oldest.
+
+        Parameters
+        ----------
+        state : mapping of str to ndarray
+            From `state`.
+        """
+        self.reset()
+        names, periods = [str(name) for name in state["names"]], state["periods"][-(self.periods + 1) :]
+        if not len(periods):
+            return
+        count = len(periods)
+        self._logs = np.full((max(8, len(names)), self._capacity), np.nan)
+        self._logs[: len(names), :count] = state["logs"][:, -count:]
+        self._periods[:count] = periods
+        self._head = self._seen = count - 1
+        self._period = self._restored = int(periods[-1])
+        self._rows = {name: row for row, name in enumerate(names)}
+        self._first = [self._seen - min(int(known), self._seen) for known in state["known"]]
+        self._spoiled = True  # looked at more closely from now on
+        self.prices = {name: float(p) for name, p in zip(names, state["prices"], strict=True) if not math.isnan(p)}
+        self.late = int(state["late"])
 
     def observations(self, instrument: str) -> int:
         """Count the returns known for an instrument, at most `periods`."""

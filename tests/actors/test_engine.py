@@ -10,6 +10,7 @@ from nautilus_trader.trading.strategy import Strategy
 from nautilus_metal.actors import MetalEngine, MetalEngineActor, MetalEngineConfig, RiskActor, RiskActorConfig
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import DeviceError, InputError, OutOfDeviceMemory
+from nautilus_metal.messages import ENGINE_EVENT_TOPIC
 
 A = "AAA.XNYS"
 STATES = ["STARTING", "RUNNING", "STOPPING", "STOPPED"]
@@ -130,12 +131,17 @@ class BrokenDevice(ComputeEngine):
         raise self._device_error
 
 
-ERRORS = [RuntimeError("CUDA error: device-side assert"), OutOfDeviceMemory("budget"), DeviceError("gone")]
+DEGRADED = ["STARTING", "RUNNING", "DEGRADING", "DEGRADED", "STOPPING", "STOPPED"]
+ERRORS = [
+    (RuntimeError("CUDA error: device-side assert"), DEGRADED, "degraded"),
+    (DeviceError("gone"), DEGRADED, "degraded"),
+    (OutOfDeviceMemory("budget"), STATES, "out_of_memory"),
+]
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(("error", "moves", "word"), ERRORS, ids=lambda value: type(value).__name__)
 def test_a_device_error_degrades_the_component_and_the_cpu_gives_the_same_report(
-    system, states, script, random_walk, daily, monkeypatch, error
+    system, states, script, random_walk, daily, error, moves, word
 ):
     options = {"window": 40, "min_observations": 20, "bar_types": (daily(A),), "model": "normal"}
 
@@ -145,17 +151,20 @@ def test_a_device_error_degrades_the_component_and_the_cpu_gives_the_same_report
         run.engine.add_actor(risk)
         if broken:
             risk.engine._compute = broken
-        seen = states(run)
+        seen, events = states(run), []
+        run.engine.kernel.msgbus.subscribe(ENGINE_EVENT_TOPIC, events.append)
         run.engine.add_strategy(script({A: {2: 10}}))
         run.engine.run()
-        return run, seen, risk
+        return run, seen, risk, events
 
-    healthy, _, _ = run_with(None)
-    degraded, seen, risk = run_with(BrokenDevice(error))
+    healthy, _, _, _ = run_with(None)
+    degraded, seen, risk, events = run_with(BrokenDevice(error))
     assert [report.levels for report in degraded.reports] == [report.levels for report in healthy.reports]
     assert {report.device for report in degraded.reports if report.positions} == {"cpu"}
-    assert seen == ["STARTING", "RUNNING", "DEGRADING", "DEGRADED", "STOPPING", "STOPPED"]
-    assert type(error).__name__ in risk.engine.failure
+    assert seen == moves
+    assert [(event.state, event.device, event.works_on) for event in events] == [(word, "cuda:0", "cpu")]
+    assert type(error).__name__ in events[0].reason
+    assert (risk.engine.failure is None) == (word == "out_of_memory")
     degraded.engine.reset()
     assert risk.engine.failure is None
 

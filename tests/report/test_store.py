@@ -14,7 +14,7 @@ def report(i: int) -> RiskReport:
     uncovered = {"B.SIM": 'no "price" é'}
     return RiskReport(
         i, i + 1, "RISK", "normal", "sobol", "cpu", 7, 100, 1, "USD", -3.0, levels, positions, uncovered,
-        2.5, 1e-7, 1.5, 0.25,
+        2.5, 1e-7, 1.5, 0.25, i, 1 / 3, 0,
     )  # fmt: skip
 
 

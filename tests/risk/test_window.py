@@ -95,3 +95,64 @@ def test_histories_that_arrive_one_by_one_equal_prices_in_order(columns, split):
         assert merged.observations(name) == whole.observations(name)
         if whole.observations(name) > 0:
             np.testing.assert_array_equal(merged.returns([name]), whole.returns([name]))
+
+
+def observed(window, table, first=0):
+    for period, row in enumerate(table, start=first):
+        for name, price in zip("ab", row, strict=True):
+            if price is not None:
+                window.observe(name, period, price)
+    return window
+
+
+tables = st.lists(st.tuples(prices, prices), min_size=1, max_size=40)
+
+
+@given(before=tables, after=tables, periods=st.integers(min_value=2, max_value=12))
+def test_a_restored_window_goes_on_as_if_nothing_had_happened(before, after, periods):
+    unbroken = observed(observed(ReturnWindow(periods), before), after, len(before))
+    restored = ReturnWindow(periods)
+    restored.restore(observed(ReturnWindow(periods), before).state())
+    observed(restored, after, len(before))
+    assert restored.prices == unbroken.prices
+    for name in unbroken.prices:
+        assert restored.observations(name) == unbroken.observations(name)
+        np.testing.assert_array_equal(restored.returns([name]), unbroken.returns([name]))
+
+
+def full_tables(least):
+    return st.lists(st.tuples(*[st.floats(min_value=0.01, max_value=1e6)] * 2), min_size=least, max_size=30)
+
+
+@given(before=full_tables(1), gap=full_tables(0), after=full_tables(0), late=st.booleans())
+def test_history_fills_the_gap_since_the_state_was_saved_even_after_the_first_new_bars(before, gap, after, late):
+    periods = 200
+    table = [*before, *gap, *after]
+    unbroken = observed(ReturnWindow(periods), table)
+    restored = ReturnWindow(periods)
+    restored.restore(observed(ReturnWindow(periods), before).state())
+    history = {name: {i: row["ab".index(name)] for i, row in enumerate([*before, *gap])} for name in "ab"}
+    if not late:
+        restored.backfill(history)
+    observed(restored, after, len(before) + len(gap))
+    if late:
+        restored.backfill(history)
+    assert restored.prices == unbroken.prices
+    np.testing.assert_array_equal(restored.returns(["a", "b"]), unbroken.returns(["a", "b"]))
+
+
+def test_a_state_fits_a_window_of_another_length():
+    table = [(float(i + 1), float(2 * i + 1)) for i in range(10)]
+    state = observed(ReturnWindow(6), table).state()
+    for periods, kept in ((3, 3), (20, 6)):
+        window = ReturnWindow(periods)
+        window.restore(state)
+        assert window.observations("a") == kept
+        expected = np.diff(np.log(np.array(table[-kept - 1 :])), axis=0)
+        np.testing.assert_array_equal(window.returns(["a", "b"]), expected)
+
+
+def test_an_empty_state_makes_an_empty_window():
+    window = ReturnWindow(4)
+    window.restore(ReturnWindow(4).state())
+    assert (window.prices, window.observations("a")) == ({}, 0)

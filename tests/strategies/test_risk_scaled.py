@@ -52,7 +52,7 @@ class Reporter(Actor):
         var = sum(line["component_var"]["0.99"] for line in lines.values())
         made = RiskReport(
             ts, ts, "REPORTER", "normal", "pseudo", "cpu", 0, 100, 1, "USD", 0.0,
-            {"0.99": {"var": var, "es": var, "var_se": 0.0, "es_se": 0.0}}, lines, {}, var, 0.0, 1.0, 1.0,
+            {"0.99": {"var": var, "es": var, "var_se": 0.0, "es_se": 0.0}}, lines, {}, var, 0.0, 1.0, 1.0, ts, 0.0, 0,
         )  # fmt: skip
         altered = self.alter(made, ts // DAY - 1)
         if altered is not None:

@@ -1,0 +1,154 @@
+"""The flow of risk ticks: one at a time, the newest snapshot wins, nothing old is published after something new."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from nautilus_metal.actors.risk_config import RiskActorConfig, least_scenarios
+from nautilus_metal.actors.risk_tick import Inputs, Pace, TickFigures, tick_figures
+from nautilus_metal.actors.runtime import Outcome
+from nautilus_metal.engine import ComputeEngine
+from nautilus_metal.host import after_time_stamp, event_loop, later
+
+
+class TickFlow:
+    """At most one tick in flight: requests that come meanwhile are one tick after it, from the snapshot of then.
+
+    In a backtest a tick is computed and published before anything else happens.
+
+    Parameters
+    ----------
+    owner : Actor
+        Registered, with an `engine`, a `MetalEngine`.
+    config : RiskActorConfig
+        The settings.
+    take : callable
+        ``take(serial, skipped)`` returns the `Inputs` of this moment.
+    publish : callable
+        ``publish(inputs, figures)``.
+    complain : callable
+        ``complain(reason, detail)`` where a report is late or fails.
+    """
+
+    def __init__(
+        self,
+        owner: Any,
+        config: RiskActorConfig,
+        take: Callable[[int, int], Inputs],
+        publish: Callable[[Inputs, TickFigures], None],
+        complain: Callable[[str, str], None],
+    ) -> None:
+        self._owner, self._config = owner, config
+        self._take, self._publish, self._complain = take, publish, complain
+        self._deadline = None if config.deadline_ms is None else config.deadline_ms / 1e3
+        self._pace = Pace(config.scenarios, least_scenarios(config.levels), self._deadline)
+        self._serial = self._published = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all requests."""
+        self._pending = self._busy = False
+        self._missed = 0
+        self._give_up: Callable[[], None] = _nothing
+        self._call_off: Callable[[], None] = _nothing
+        self._pace.reset()
+
+    def request(self) -> None:
+        """Ask for a tick after all data of the current time stamp."""
+        if self._busy:
+            self._missed += 1
+        elif not self._pending:
+            self._pending = True
+            after_time_stamp(self._owner, f"{self._owner.id}-tick", self._start_pending)
+
+    def run_now(self) -> None:
+        """Make a tick before returning, whatever is in flight."""
+        inputs = self._inputs(0)
+        work = partial(tick_figures, inputs, self._config, self._config.scenarios)
+        self._hand_out(inputs, self._owner.engine.run(work))
+
+    def stop(self) -> None:
+        """Give up the tick in flight; in a backtest make the one that is asked for, as the run may end on it."""
+        self._call_off()
+        self._give_up()
+        pending, loop = self._pending, event_loop(self._owner.clock)
+        self.reset()
+        if pending and loop is None:
+            self.run_now()
+
+    def _start_pending(self) -> None:
+        if self._pending:
+            self._pending = False
+            self._start(0)
+
+    def _start(self, skipped: int) -> None:
+        started, inputs, early = time.monotonic(), self._inputs(skipped), list[TickFigures]()
+        stages = self._pace.stages()
+
+        def work(engine: ComputeEngine) -> TickFigures:
+            early.clear()
+            for count in stages[:-1]:
+                early.append(tick_figures(inputs, self._config, count, engine))
+            return tick_figures(inputs, self._config, stages[-1], engine)
+
+        self._busy = True
+        if self._deadline is not None and event_loop(self._owner.clock) is not None:
+            late = partial(self._late, inputs, early, started)
+            self._call_off = later(self._owner, f"{self._owner.id}-deadline", self._deadline, late)
+        ticket = self._owner.engine.submit(work, partial(self._arrived, inputs, started))
+        if self._busy:
+            self._give_up = ticket.cancel
+
+    def _inputs(self, skipped: int) -> Inputs:
+        self._serial += 1
+        return self._take(self._serial, skipped)
+
+    def _late(self, inputs: Inputs, early: list[TickFigures], started: float) -> None:
+        """At the deadline: publish what there is, and let the rest go; with nothing there, say so and wait."""
+        self._pace.took(time.monotonic() - started + 1e-9)
+        if not early:
+            self._complain("deadline", f"no figures within {self._config.deadline_ms:g} ms")
+            return
+        self._give_up()
+        self._ended()
+        self._hand_out(inputs, early[-1])
+        self._go_on()
+
+    def _arrived(self, inputs: Inputs, started: float, outcome: Outcome[TickFigures]) -> None:
+        self._call_off()
+        self._pace.took(time.monotonic() - started)
+        self._ended()
+        if outcome.error is None:
+            self._hand_out(inputs, outcome.result())
+        elif event_loop(self._owner.clock) is None:
+            outcome.result()
+        else:
+            self._owner.log.error(f"A risk tick failed: {type(outcome.error).__name__}: {outcome.error}")
+            self._complain("error", f"{type(outcome.error).__name__}: {outcome.error}")
+        self._go_on()
+
+    def _ended(self) -> None:
+        self._busy = False
+        self._give_up = self._call_off = _nothing
+
+    def _hand_out(self, inputs: Inputs, figures: TickFigures) -> None:
+        if inputs.serial > self._published:
+            self._published = inputs.serial
+            self._publish(inputs, figures)
+
+    def _go_on(self) -> None:
+        """Start the tick that was asked for meanwhile, after what the event loop has to do first."""
+        missed, self._missed = self._missed, 0
+        if missed:
+            self._busy = True
+            after_time_stamp(self._owner, f"{self._owner.id}-tick", partial(self._start_next, missed - 1))
+
+    def _start_next(self, skipped: int) -> None:
+        if self._busy:  # else stopped meanwhile
+            self._start(skipped + self._missed)
+            self._missed = 0
+
+
+def _nothing() -> None:
+    """Stand in for what is not there to be called off."""
