@@ -9,9 +9,9 @@ from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.kernels import closed_forms, payoffs
-from nautilus_metal.kernels.american import Policy, stopped_european, stopped_value
 from nautilus_metal.kernels.brownian import Draws
 from nautilus_metal.kernels.heston import Heston, heston_paths
+from nautilus_metal.kernels.longstaff_schwartz import Policy, stopped_european, stopped_value
 from nautilus_metal.kernels.path_greeks import ClosedForm, Payoff, Shape, exact_figures
 from nautilus_metal.kernels.paths import Parameters, Paths, black_scholes_paths, merton_paths
 from nautilus_metal.risk.pricing_monte_carlo import Control, Plan, Simulate

@@ -9,10 +9,12 @@ import torch
 
 from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
 from nautilus_metal.errors import InputError
-from nautilus_metal.kernels import american, black_scholes, closed_forms
+from nautilus_metal.kernels import black_scholes, closed_forms
 from nautilus_metal.kernels.brownian import stream_seed
 from nautilus_metal.kernels.closed_forms import Inputs
 from nautilus_metal.kernels.gaussian import student_quantile
+from nautilus_metal.kernels.lattice import lattice
+from nautilus_metal.kernels.longstaff_schwartz import Policy, train_policy
 from nautilus_metal.kernels.path_greeks import Shape, exact_figures, names
 from nautilus_metal.risk.pricing_monte_carlo import Estimate, Plan, blocks, estimate, parameters
 from nautilus_metal.risk.pricing_plans import EARLY, early_plan, exercise_dates, make_plan
@@ -107,7 +109,7 @@ def _simulated(request: Request) -> Route:
     return Route(values, errors, halves, found.paths, method, details)
 
 
-def _train(request: Request) -> american.Policy:
+def _train(request: Request) -> Policy:
     """Fit the exercise policy on paths of its own, in float64 on the host whatever the device."""
     host = shared_engine("cpu", precision="float64")
     terms = request.terms
@@ -118,7 +120,7 @@ def _train(request: Request) -> american.Policy:
         return _fitted(request, plan, count, host)
 
 
-def _fitted(request: Request, plan: Plan, count: int, host: ComputeEngine) -> american.Policy:
+def _fitted(request: Request, plan: Plan, count: int, host: ComputeEngine) -> Policy:
     terms = request.terms
     parts = [
         plan.simulate(parameters(plan.inputs, drawn.normals.shape[-1], host, gradients=False), drawn)
@@ -127,7 +129,7 @@ def _fitted(request: Request, plan: Plan, count: int, host: ComputeEngine) -> am
     paths = parts[0]._replace(spots=torch.cat([part.spots[:, :: part.stride] for part in parts], -1))
     figures = (terms.number("rate"), terms.number("expiry"), terms.total_volatility)
     european = _european_price(terms) if terms.model == "black_scholes" else None
-    policy = american.train_policy(paths, exercise_dates(terms), terms.strike, terms.sign, *figures, european)
+    policy = train_policy(paths, exercise_dates(terms), terms.strike, terms.sign, *figures, european)
     return policy._replace(stride=policy.stride * parts[0].stride)
 
 
@@ -206,9 +208,9 @@ def _no_method(terms: Terms, method: str) -> InputError:
 def _lattice(terms: Terms) -> Route:
     if terms.style not in EARLY or terms.model != "black_scholes":
         raise _no_method(terms, "lattice")
-    x = Inputs(*(tensor.clone().requires_grad_() for tensor in terms.inputs))
+    x = terms.inputs
     dates = exercise_dates(terms) if terms.options["exercise_dates"] else None
-    found = american.lattice(
+    found = lattice(
         x.spot[0],
         terms.strike,
         x.expiry,
@@ -219,9 +221,7 @@ def _lattice(terms: Terms) -> Route:
         steps=terms.options["steps"] or 400,
         dates=dates,
     )
-    vega, rho = torch.autograd.grad(found.price, (x.volatility, x.rate))
-    figures: dict[str, Figure] = {n: float(getattr(found, n).detach()) for n in ("price", "delta", "gamma", "theta")}
-    figures |= {"vega": float(vega[0]), "rho": float(rho)}
-    error = float(found.error.detach())
+    figures: dict[str, Figure] = {name: float(getattr(found, name)) for name in ("price", *names(1)[1:])}
+    error = float(found.error)
     widths = dict.fromkeys(CONFIDENCE, error)
     return Route(figures, dict.fromkeys(figures, 0.0), widths, 0, "lattice", {"discretisation_error": error})

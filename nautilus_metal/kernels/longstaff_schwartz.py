@@ -1,4 +1,4 @@
-"""American and Bermudan options: Longstaff and Schwartz's regression on paths, and a batched binomial lattice."""
+"""American and Bermudan options on paths: Longstaff and Schwartz's regression, and what its policy pays."""
 
 import math
 from collections.abc import Callable
@@ -7,14 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nautilus_metal.errors import InputError
 from nautilus_metal.kernels import black_scholes
-from nautilus_metal.kernels.contracts import Number, kind_sign, tensors
 from nautilus_metal.kernels.paths import Paths
 from nautilus_metal.kernels.payoffs import vanilla
 
 _DEGREE = 4
-_LEAST_STEPS = 16  # the coarsest lattice still has the levels that the Greeks are read from
 _POINTS_A_TERM = 20
 _RIDGE = 1e-12
 
@@ -178,135 +175,3 @@ def stopped_european(
     kind = "call" if sign > 0 else "put"
     value = black_scholes.price(price, strike, left, rate, (variance / left).sqrt(), dividend_yield, kind)
     return (-rate * time * expiry).exp() * value
-
-
-class LatticeFigures(NamedTuple):
-    """Prices and Greeks from the lattice, each of the arguments' broadcast shape.
-
-    Attributes
-    ----------
-    price, delta, gamma, theta : Tensor
-        As in `black_scholes.Greeks`.
-    error : Tensor
-        Estimate of the price's discretisation error: what the extrapolation, or doubling the steps, moved it by.
-    """
-
-    price: Tensor
-    delta: Tensor
-    gamma: Tensor
-    theta: Tensor
-    error: Tensor
-
-
-def lattice(
-    spot: Number,
-    strike: Number,
-    expiry: Number,
-    rate: Number,
-    volatility: Number,
-    dividend_yield: Number = 0.0,
-    kind: str | Tensor = "call",
-    steps: int = 200,
-    dates: int | None = None,
-) -> LatticeFigures:
-    """Price American or Bermudan options on a binomial lattice, batched over contracts.
-
-    The step before expiry holds Black-Scholes prices, which makes the error smooth in the number of steps, and two
-    lattices, of `steps` and half of them, are extrapolated; a third one, of a quarter, tells the error. Up and down
-    are equally likely and the forward is exact, so that no volatility is too low for the rate.
-
-    Parameters
-    ----------
-    spot, strike, expiry, rate, volatility, dividend_yield, kind
-        As for `black_scholes.price`.
-    steps : int, default 200
-        Of the finest lattice; rounded up to a multiple of four times the dates, or of four.
-    dates : int, optional
-        Exercise dates at equal distances, the last at expiry, today not among them; any time if not given.
-
-    Returns
-    -------
-    LatticeFigures
-        In the arguments' dtype; use float64 where the device has it.
-
-    Raises
-    ------
-    InputError
-        As for `black_scholes.price`; or if `steps` is below 16 or `dates` below 1.
-
-    References
-    ----------
-    Broadie and Detemple (1996), "American option valuation: new bounds, approximations, and a comparison of existing
-    methods", Review of Financial Studies 9(4): the method BBSR.
-
-    Examples
-    --------
-    >>> found = lattice(100.0, torch.tensor([90.0, 110.0], dtype=torch.float64), 1.0, 0.05, 0.2, kind="put")
-    >>> found.price
-    tensor([ 2.4725, 11.9744], dtype=torch.float64)
-    """
-    if steps < _LEAST_STEPS:
-        raise InputError(f"`steps` must be at least {_LEAST_STEPS}, was {steps}")
-    if dates is not None and dates < 1:
-        raise InputError(f"`dates` must be at least 1, was {dates}")
-    unit = 4 * (dates or 1)
-    steps = -(-steps // unit) * unit
-    numbers = {"spot": spot, "strike": strike, "expiry": expiry, "rate": rate, "volatility": volatility}
-    arguments = torch.broadcast_tensors(*tensors(numbers | {"dividend_yield": dividend_yield}))
-    sign = kind_sign(kind)
-    rough, coarse, fine = (_roll(arguments, sign, steps // part, dates) for part in (4, 2, 1))
-    price, delta, gamma, theta = (2 * f - c for f, c in zip(fine, coarse, strict=True))
-    before = 2 * coarse[0] - rough[0]
-    error = torch.maximum((price - before).abs(), (price - fine[0]).abs())
-    if dates is None:
-        price = torch.maximum(price, (sign * (arguments[0] - arguments[1])).clamp(min=0))
-    return LatticeFigures(price, delta, gamma, theta, error)
-
-
-def _roll(arguments: tuple[Tensor, ...], sign: float | Tensor, steps: int, dates: int | None) -> tuple[Tensor, ...]:
-    spot, strike, expiry, rate, volatility, dividend_yield = (x.unsqueeze(-1) for x in arguments)
-    sign = sign.unsqueeze(-1) if isinstance(sign, Tensor) and sign.dim() else sign
-    step = expiry / steps
-    jump = volatility * step.sqrt()
-    drift = (rate - dividend_yield) * step - (torch.cosh(jump)).log()
-    every = 1 if dates is None else steps // dates
-    ups = torch.arange(-steps, steps + 1, dtype=spot.dtype, device=spot.device)
-    reach = spot * (jump * ups).exp()
-    discount = 0.5 * (-rate * step).exp()
-
-    def at(level: int) -> Tensor:
-        return reach[..., steps - level : steps + level + 1 : 2] * (drift * level).exp()
-
-    last = steps - 1
-    value = black_scholes.price(at(last), strike, step, rate, volatility, dividend_yield, sign_tensor(sign, spot))
-    if last % every == 0:
-        value = torch.maximum(value, sign * (at(last) - strike))
-    kept: dict[int, Tensor] = {}
-    for level in range(last - 1, -1, -1):
-        value = discount * (value[..., 1:] + value[..., :-1])
-        if level % every == 0 and (level > 0 or dates is None):
-            value = torch.maximum(value, sign * (at(level) - strike))
-        if level <= 2:
-            kept[level] = value
-    return _node_figures(kept, at(2), at(1), arguments, 2 * step.squeeze(-1))
-
-
-def sign_tensor(sign: float | Tensor, like: Tensor) -> Tensor:
-    """A sign as a tensor of the dtype and device of another."""
-    return sign.to(like) if isinstance(sign, Tensor) else torch.full_like(like, sign)
-
-
-def _node_figures(
-    kept: dict[int, Tensor], s2: Tensor, s1: Tensor, arguments: tuple[Tensor, ...], ahead: Tensor
-) -> tuple[Tensor, ...]:
-    """Differences between the nodes of the first two levels, carried back to today by Taylor's rule."""
-    spot = arguments[0]
-    price, second = kept[0][..., 0], kept[2]
-    low, middle, high = s2.unbind(-1)
-    down, up = (second[..., 1] - second[..., 0]) / (middle - low), (second[..., 2] - second[..., 1]) / (high - middle)
-    gamma = 2.0 * (up - down) / (high - low)
-    delta = (kept[1][..., 1] - kept[1][..., 0]) / (s1[..., 1] - s1[..., 0])
-    delta = delta + gamma * (spot - 0.5 * (s1[..., 1] + s1[..., 0]))
-    slope = 0.5 * (down + up) + gamma * (middle - 0.25 * (low + 2.0 * middle + high))
-    shifted = second[..., 1] + slope * (spot - middle) + 0.5 * gamma * (spot - middle) ** 2
-    return price, delta, gamma, (shifted - price) / ahead

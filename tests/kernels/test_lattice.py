@@ -1,4 +1,4 @@
-"""The lattice against QuantLib's finite differences over a batch, and the exercise policy."""
+"""The lattice against QuantLib's finite differences over a batch, and its Greeks against its own differences."""
 
 import math
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels import black_scholes
-from nautilus_metal.kernels.american import lattice
+from nautilus_metal.kernels.lattice import lattice
 
 TODAY = ql.Date(2, 1, 2025)
 DAYS = ql.Actual365Fixed()
@@ -62,6 +62,29 @@ def test_float32_is_float64_to_rounding(engine):
     double = lattice(100.0, strikes, 1.0, 0.05, 0.2, kind="put")
     single = lattice(100.0, engine.upload(strikes), 1.0, 0.05, 0.2, kind="put")
     assert abs(engine.download(single.price) - double.price.numpy()).max() < 5e-3
+
+
+@pytest.mark.parametrize("dates", [None, 4])
+@pytest.mark.parametrize("kind", ["call", "put"])
+def test_vega_and_rho_are_the_differences_of_the_price(kind, dates):
+    strikes = torch.tensor([60.0, 90.0, 100.0, 115.0], dtype=torch.float64)
+    market = {"expiry": 0.8, "rate": 0.04, "volatility": 0.3, "dividend_yield": 0.05}
+
+    def at(**changes):
+        return lattice(100.0, strikes, **market | changes, kind=kind, steps=96, dates=dates)
+
+    for greek, name, step in (("vega", "volatility", 1e-5), ("rho", "rate", 1e-6)):
+        high, low = (at(**{name: market[name] + side * step}).price for side in (1, -1))
+        torch.testing.assert_close(getattr(at(), greek), (high - low) / (2 * step), rtol=1e-5, atol=1e-4)
+
+
+def test_a_batch_in_parts_is_the_batch_at_once(monkeypatch):
+    strikes = torch.linspace(60.0, 140.0, 12, dtype=torch.float64).reshape(3, 4)
+    whole = lattice(100.0, strikes, 1.0, 0.05, 0.2, kind="put", steps=32)
+    monkeypatch.setattr("nautilus_metal.kernels.lattice._CPU_NODES", 5 * 32)
+    for many, parts in zip(whole, lattice(100.0, strikes, 1.0, 0.05, 0.2, kind="put", steps=32), strict=True):
+        assert many.shape == (3, 4)
+        torch.testing.assert_close(many, parts, rtol=1e-12, atol=1e-12)
 
 
 @settings(max_examples=30, deadline=None)
