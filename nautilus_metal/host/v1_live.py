@@ -1,0 +1,121 @@
+"""A `TradingNode` on an event loop of its own: built from a config, run until something holds, stopped, disposed."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from nautilus_trader.common.config import resolve_path
+from nautilus_trader.config import (
+    ImportableActorConfig,
+    ImportableConfig,
+    ImportableControllerConfig,
+    NautilusConfig,
+    TradingNodeConfig,
+)
+from nautilus_trader.live.node import TradingNode
+
+_POLL_SECONDS = 0.02
+
+
+def importable_actor(actor: str, config: str, settings: dict[str, Any]) -> ImportableActorConfig:
+    """Return the importable config of an actor."""
+    return ImportableActorConfig(actor_path=actor, config_path=config, config=settings)
+
+
+def importable_controller(controller: str, config: str, settings: dict[str, Any]) -> ImportableControllerConfig:
+    """Return the importable config of a controller."""
+    return ImportableControllerConfig(controller_path=controller, config_path=config, config=settings)
+
+
+def settings_of(config: NautilusConfig) -> dict[str, Any]:
+    """Return what a config holds as it stands in a file."""
+    settings: dict[str, Any] = config.json_primitives()
+    return settings
+
+
+class LiveNode:
+    """Runs one `TradingNode`; a context manager that disposes of it.
+
+    Parameters
+    ----------
+    config : TradingNodeConfig
+        Clients with an importable config bring their factory with them.
+    """
+
+    def __init__(self, config: TradingNodeConfig) -> None:
+        self._loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self._loop)
+        try:
+            self.node = TradingNode(config, self._loop)
+            self._add_factories(config)
+            self.node.build()
+        except BaseException:
+            self._close()
+            raise
+        self.kernel = self.node.kernel
+
+    def __enter__(self) -> "LiveNode":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.dispose()
+
+    def hear(self, topic: str, handler: Callable[[Any], None]) -> None:
+        """Call `handler` with every message of a topic of the bus."""
+        self.kernel.msgbus.subscribe(topic, handler)
+
+    def run(self, until: Callable[[], bool] | None = None, timeout: float | None = None) -> bool:
+        """Run until `until` holds, the node is stopped, or the time is up; the node is stopped then.
+
+        Parameters
+        ----------
+        until : callable, optional
+            Asked on the loop's thread about 50 times a second.
+        timeout : float, optional
+            Seconds.
+
+        Returns
+        -------
+        bool
+            Whether `until` held; without it, whether the node stopped in time.
+        """
+        return self._loop.run_until_complete(self._run(until, timeout))
+
+    def dispose(self) -> None:
+        """Stop what still runs, and close the loop."""
+        if self._loop.is_closed():
+            return
+        if self.kernel.is_running():
+            self._loop.run_until_complete(self.node.stop_async())
+        self.node.dispose()
+        self._close()
+
+    async def _run(self, until: Callable[[], bool] | None, timeout: float | None) -> bool:
+        task = asyncio.ensure_future(self.node.run_async())
+        end = None if timeout is None else self._loop.time() + timeout
+        held = False
+        while not (task.done() or held or (end is not None and self._loop.time() > end)):
+            await asyncio.wait({task}, timeout=_POLL_SECONDS)
+            held = until is not None and until()
+        in_time = held if until else task.done()
+        if not task.done():
+            await self.node.stop_async()
+        await task
+        while self.kernel.is_running():  # the stop that ended the task has still some lines to go
+            await asyncio.sleep(0)
+        return in_time
+
+    def _add_factories(self, config: TradingNodeConfig) -> None:
+        # the builder would make an instance of an importable factory and then ask it for its class's name
+        for clients, add in (
+            (config.data_clients, self.node.add_data_client_factory),
+            (config.exec_clients, self.node.add_exec_client_factory),
+        ):
+            for key, client in clients.items():
+                name = key.partition("-")[0]
+                if isinstance(client, ImportableConfig) and client.factory is not None:
+                    add(name, resolve_path(client.factory.path))
+
+    def _close(self) -> None:
+        self._loop.close()
+        asyncio.set_event_loop(None)
