@@ -112,20 +112,16 @@ def assess(
     row = model_named(model)
     check_options(model, model_options)
     request = Request(horizon, scenarios, seed, sampler)
-    confidence = _checked_levels(levels)
-    if revaluation not in (None, *REVALUATIONS):
-        raise InputError(f"`revaluation` must be one of {', '.join(REVALUATIONS)}, was {revaluation!r}")
+    confidence = checked_levels(levels)
+    linear = is_linear(book, row.linear, revaluation)
     law = VolatilityLaw(vol_of_vol, spot_vol_correlation, volatility_returns)
     years = horizon / above(periods_per_year, 0.0, "`periods_per_year`")
-    if len(book.option_index) and revaluation == "linear":
-        raise InputError("`revaluation` of a book with options must be full, was 'linear'")
     engine = engine or shared_engine()
     facts = {"model": model, "seed": seed, "horizon": horizon, "device": str(engine.device)}
     facts["precision"] = str(engine.dtype).removeprefix("torch.")
     if not book.positions:
         return _empty(book, confidence, facts, started)
-    window = _checked_window(book, returns, horizon)
-    linear = row.linear if revaluation is None else revaluation == "linear"
+    window = checked_window(book, returns, horizon)
     if len(book.option_index):
         with threads_for((len(window) + len(book.option_index)) * max(window.shape[1], request.scenarios)):
             fitted = build(model, window, request, model_options)
@@ -143,7 +139,19 @@ def assess(
     return _assessment(book, task, engine, figures, facts, started)
 
 
-def _checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
+def is_linear(book: Book, default: bool, revaluation: str | None) -> bool:
+    """Whether the book's P&L is taken linear in the log return, `default` being the model's way."""
+    if revaluation not in (None, *REVALUATIONS):
+        raise InputError(f"`revaluation` must be one of {', '.join(REVALUATIONS)}, was {revaluation!r}")
+    if len(book.option_index):
+        if revaluation == "linear":
+            raise InputError("`revaluation` of a book with options must be full, was 'linear'")
+        return False
+    return default if revaluation is None else revaluation == "linear"
+
+
+def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
+    """Return confidence levels as floats, each in (0.5, 1)."""
     try:
         confidence = tuple(float(level) for level in levels)
     except (TypeError, ValueError):
@@ -152,7 +160,7 @@ def _checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
     return confidence
 
 
-def _checked_window(book: Book, returns: ArrayLike, horizon: int) -> Tensor:
+def checked_window(book: Book, returns: ArrayLike, horizon: int) -> Tensor:
     """The history as a contiguous float64 tensor of shape (assets, periods)."""
     history = _history(returns)
     names = getattr(returns, "columns", None)
