@@ -2,20 +2,22 @@
 
 from typing import Any
 
+from nautilus_metal.actors.bar_history import BarHistory
 from nautilus_metal.actors.engine import MetalEngine
 from nautilus_metal.actors.option_market import OptionMarket
 from nautilus_metal.actors.risk_config import HELD, RiskActorConfig, check
 from nautilus_metal.actors.risk_flow import TickFlow
 from nautilus_metal.actors.risk_freshness import Freshness
 from nautilus_metal.actors.risk_messages import Stamp, greeks_report, risk_report, stress_report
+from nautilus_metal.actors.risk_state import KEY, RiskState, pack, read_file, unpack, write_file
 from nautilus_metal.actors.risk_tick import Inputs, StressFigures, TickFigures, stress_figures
 from nautilus_metal.actors.snapshot import Snapshot, Snapshots
+from nautilus_metal.errors import InputError
 from nautilus_metal.host import (
     Actor,
     Bar,
     BarType,
     OptionFacts,
-    bar_interval_ns,
     every,
     find,
     follow_fills,
@@ -30,13 +32,10 @@ from nautilus_metal.risk import Book, RiskAssessment
 from nautilus_metal.risk.book import Array
 from nautilus_metal.risk.limits import LimitWatch
 from nautilus_metal.risk.stress import STRESSES
-from nautilus_metal.risk.window import ReturnWindow
 
 __all__ = ["RiskActor", "RiskActorConfig"]
 
 ENDPOINT = "RiskActor.get"
-_WEEK_NS = 7 * 86_400 * 10**9
-_LEAST_VOLATILITY_HISTORY = 20  # changes of a volatility index
 
 
 class RiskActor(Actor):
@@ -75,15 +74,12 @@ class RiskActor(Actor):
         self.last_stress: StressReport | None = None
         self.last_assessment: RiskAssessment | None = None
         self._chosen = None if config.instruments == HELD else {str(name) for name in config.instruments}
-        self._window = ReturnWindow(config.window)
+        self._bars = BarHistory(config.window)
         self._watch = LimitWatch({"var": config.var_limit, "es": config.es_limit})
-        self._intervals: dict[BarType, int] = {}
         self._subscribed: set[str] = set()
         self._options: set[str] = set()
-        self._closed_at: dict[str, int] = {}
         self._market = OptionMarket(config.rate, config.dividend_yields, config.volatility_max_age_seconds)
-        self._snapshots = Snapshots(config, self._window, self._market, self._closed_at, self._cover)
-        self._history: dict[str, dict[int, float]] = {}
+        self._snapshots = Snapshots(config, self._bars, self._market, self._cover)
         self._freshness = Freshness(self, config)
         self._flow = TickFlow(self, config, self._take, self._publish, self._freshness.complain)
         self._priced_at = 0
@@ -103,7 +99,10 @@ class RiskActor(Actor):
             follow_fills(self, self._on_fill)
 
     def on_start(self) -> None:
-        """Subscribe to bars and the timer, and ask for history."""
+        """Take the state that was kept, subscribe to bars and the timer, and ask for history."""
+        kept = read_file(self.config.state_path) if self.config.state_path and not self._bars.closed_at else None
+        if kept is not None:
+            self._unpack(kept)
         for bar_type in self.config.bar_types:
             self._subscribe(bar_type)
         for name in sorted(self._chosen or ()):
@@ -114,33 +113,40 @@ class RiskActor(Actor):
 
     def on_bar(self, bar: Bar) -> None:
         """Take a close into the history."""
-        self._observe(bar)
+        self._bars.observe(bar)
+        self._priced_at = max(self._priced_at, bar.ts_event)
         if self.config.on_bar:
             self._flow.request()
 
     def on_historical_data(self, data: Any) -> None:
         """Take a requested bar into the history."""
         if isinstance(data, Bar):
-            name, period = self._place(data)
-            self._history.setdefault(name, {})[period] = data.close.as_double()
-            self._closed_at[name] = max(self._closed_at.get(name, 0), data.ts_event)
+            self._bars.take(data)
             self._priced_at = max(self._priced_at, data.ts_event)
 
     def on_stop(self) -> None:
         """Report the last time stamp where a backtest ended on it; live, give up what is in flight."""
         self._flow.stop()
         self._freshness.stop()
+        if self.config.state_path:
+            write_file(self.config.state_path, self._packed())
+
+    def on_save(self) -> dict[str, bytes]:
+        """Return history and limits' states, for `on_load` of another run."""
+        return {KEY: self._packed()}
+
+    def on_load(self, state: dict[str, bytes]) -> None:
+        """Take what `on_save` returned; what does not fit is refused with a warning, and history is asked for."""
+        if KEY in state:
+            self._unpack(state[KEY])
 
     def on_reset(self) -> None:
         """Forget history and limits' states."""
-        self._window.reset()
+        self._bars.reset()
         self._watch.reset()
         self._subscribed.clear()
         self._options.clear()
-        self._closed_at.clear()
         self._market.reset()
-        self._history.clear()
-        self._intervals.clear()
         self._flow.reset()
         self._freshness.reset()
         self._priced_at = 0
@@ -202,8 +208,37 @@ class RiskActor(Actor):
 
     def _take(self, serial: int, skipped: int) -> Inputs:
         snapshot, now = self._snapshot(), self.clock.timestamp_ns()
-        returns, changes = self._window.returns(snapshot.book.instruments), self._volatility_returns(snapshot.book)
+        returns = self._bars.window.returns(snapshot.book.instruments)
+        changes = self._volatility_returns(snapshot.book)
         return Inputs(serial, snapshot, returns, changes, now, self._priced_at or now, skipped)
+
+    def _packed(self) -> bytes:
+        memory = self._settings() | {
+            "closed_at": self._bars.closed_at,
+            "priced_at": self._priced_at,
+            "broken": sorted(self._watch.broken),
+            "options": self._market.state(),
+        }
+        return pack(RiskState(self._bars.window.state(), memory))
+
+    def _unpack(self, data: bytes) -> None:
+        try:
+            state = unpack(data)
+            settings = {name: state.memory.get(name) for name in self._settings()}
+            if settings != self._settings():
+                raise InputError(f"`state` must be of {self._settings()}, was of {settings}")
+        except InputError as error:
+            self.log.warning(f"The saved state is not used, history is asked for instead: {error}")
+            return
+        self._bars.window.restore(state.window)
+        self._bars.closed_at |= state.memory["closed_at"]
+        self._priced_at = state.memory["priced_at"]
+        self._watch.broken |= {(measure, level) for measure, level in state.memory["broken"]}
+        self._market.restore(state.memory["options"])
+
+    def _settings(self) -> dict[str, Any]:
+        """What a saved history is worthless without: the bars that it is made of."""
+        return {"bars": sorted(str(one) for one in self.config.bar_types) or self.config.bar_specification}
 
     def _on_fill(self, _fill: Any) -> None:
         if self.is_running:  # strategies stop after actors, and may flatten then
@@ -232,31 +267,7 @@ class RiskActor(Actor):
         if name not in self._subscribed:
             self._subscribe(BarType.from_str(f"{name}-{self.config.bar_specification}"))
 
-    def _observe(self, bar: Bar) -> None:
-        if self._history:
-            self._backfill()
-        name, period = self._place(bar)
-        self._window.observe(name, period, bar.close.as_double())
-        self._closed_at[name] = bar.ts_event
-        self._priced_at = max(self._priced_at, bar.ts_event)
-
-    def _backfill(self) -> None:
-        """Merge requested histories: they come one instrument after the other, some perhaps after the first bars."""
-        self._window.backfill(self._history)
-        self._history = {}
-
-    def _place(self, bar: Bar) -> tuple[str, int]:
-        """Return the instrument of a bar and the number of its period."""
-        interval = self._intervals.get(bar.bar_type)
-        if interval is None:
-            length = bar_interval_ns(bar.bar_type)
-            # months differ in length and ticks have none: there a time stamp is its own period
-            interval = self._intervals[bar.bar_type] = length if length and length <= _WEEK_NS else 1
-        return str(bar.bar_type.instrument_id), (bar.ts_event - 1) // interval
-
     def _snapshot(self) -> Snapshot:
-        if self._history:
-            self._backfill()
         return self._snapshots.take(self.cache, self._chosen, self.clock.timestamp_ns())
 
     def _stamp(self, priced_at: int) -> Stamp:
@@ -265,11 +276,7 @@ class RiskActor(Actor):
 
     def _volatility_returns(self, book: Book) -> dict[str, Array]:
         """Log changes of the volatility index of each underlying of the book's options that has a history of one."""
-        indices = self.config.volatility_indices
         underlyings = {position.option.underlying for position in book.positions if position.option is not None}
-        series = {}
-        for underlying in underlyings & indices.keys():
-            index = indices[underlying]
-            if not self._window.uncovered([index], min(self.config.min_observations, _LEAST_VOLATILITY_HISTORY)):
-                series[underlying] = self._window.returns([underlying, index])[:, 1]
-        return series
+        return self._bars.volatility_changes(
+            self.config.volatility_indices, underlyings, self.config.min_observations
+        )

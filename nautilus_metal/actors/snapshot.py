@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nautilus_metal.actors.bar_history import BarHistory
 from nautilus_metal.actors.option_market import Asked, OptionMarket, Valued
 from nautilus_metal.actors.risk_config import RiskActorConfig
 from nautilus_metal.host import (
@@ -18,7 +19,6 @@ from nautilus_metal.host import (
     quote_mid,
 )
 from nautilus_metal.risk import Book, Position
-from nautilus_metal.risk.window import ReturnWindow
 
 
 @dataclass(frozen=True)
@@ -55,20 +55,17 @@ class Snapshots:
     ----------
     config : RiskActorConfig
         The settings.
-    window : ReturnWindow
-        Return history, and closing prices.
+    bars : BarHistory
+        Return history, and closing prices with their times.
     market : OptionMarket
         Volatilities of options.
-    closed_at : dict of str to int
-        By instrument: when the last bar closed, in UNIX nanoseconds.
     cover : callable
         Subscribes what an instrument, or an option and its underlying, needs.
     """
 
     config: RiskActorConfig
-    window: ReturnWindow
+    bars: BarHistory
     market: OptionMarket
-    closed_at: dict[str, int]
     cover: Callable[[str, OptionFacts | None], None]
 
     def take(self, cache: Any, chosen: set[str] | None, now: int) -> Snapshot:
@@ -88,7 +85,7 @@ class Snapshots:
         for name, fact in facts.items():
             self.cover(name, fact)
         factors = {name: _factor(name, fact) for name, fact in facts.items()}
-        missing = self.window.uncovered(_distinct(factors.values()), self.config.min_observations)
+        missing = self.bars.window.uncovered(_distinct(factors.values()), self.config.min_observations)
         uncovered: dict[str, str] = {}
         found = {
             holding.instrument: place
@@ -99,7 +96,7 @@ class Snapshots:
         options, reasons = self.market.value(cache, asked, now) if asked else ({}, {})
         uncovered |= reasons
         valued = [_position(name, place, options) for name, place in found.items()]
-        times = {**self.closed_at, **{one.holding.instrument: one.spot.ts for one in asked}}
+        times = {**self.bars.closed_at, **{one.holding.instrument: one.spot.ts for one in asked}}
         return self._converted(cache, [one for one in valued if one is not None], uncovered, options, times)
 
     def facts(self, cache: Any, name: str) -> OptionFacts | None:
@@ -118,7 +115,7 @@ class Snapshots:
         """Price a plain holding, or find the market of an option; else say why not in `uncovered`."""
         name = holding.instrument
         if facts is None:
-            price = self.window.prices.get(name) or last_price(cache, name)
+            price = self.bars.window.prices.get(name) or last_price(cache, name)
             reason = missing.get(name) or ("no price" if price is None else None)
             if reason is None and price is not None:
                 return _plain(holding, price)
@@ -134,9 +131,9 @@ class Snapshots:
         """The newest of the underlying's closing price, quote, trade, and what the venue's Greeks were made from."""
         if underlying is None:
             return None
-        close = self.window.prices.get(underlying)
+        close = self.bars.window.prices.get(underlying)
         known = [
-            None if close is None else Priced(close, self.closed_at.get(underlying, 0)),
+            None if close is None else Priced(close, self.bars.closed_at.get(underlying, 0)),
             quote_mid(cache, underlying),
             last_trade(cache, underlying),
             self.market.spots.get(option),
@@ -155,7 +152,7 @@ class Snapshots:
         """Leave out what has no exchange rate; `times` says when each price was made."""
         base = self.config.base_currency
         rates = {
-            currency: 1.0 if currency == base else exchange_rate(cache, currency, base, self.window.prices)
+            currency: 1.0 if currency == base else exchange_rate(cache, currency, base, self.bars.window.prices)
             for currency in _distinct(position.currency for position in positions)
         }
         known = {currency: rate for currency, rate in rates.items() if rate is not None}
