@@ -28,6 +28,7 @@ from nautilus_metal.host.v1_indicators import (
     moving_average_type,
     price_type_of,
 )
+from nautilus_metal.host.v1_live import LiveNode, importable_actor, importable_controller, settings_of
 from nautilus_metal.host.v1_options import (
     OptionFacts,
     Priced,
@@ -45,6 +46,9 @@ from nautilus_metal.host.v1_options import (
     tradable,
     yield_of_curve,
 )
+from nautilus_metal.host.v1_replay import ReplayDataClient, ReplayDataClientFactory
+from nautilus_metal.host.v1_replay_config import ReplayDataClientConfig, ReplayFaults
+from nautilus_metal.host.v1_replay_data import ReplayData
 from nautilus_metal.host.v1_runtime import (
     Holding,
     Phase,
@@ -80,6 +84,7 @@ __all__ = [
     "Holding",
     "Indicator",
     "InstrumentId",
+    "LiveNode",
     "MovingAverageConvergenceDivergence",
     "MovingAverageType",
     "OptionFacts",
@@ -89,6 +94,11 @@ __all__ = [
     "Quote",
     "QuoteTick",
     "RelativeStrengthIndex",
+    "ReplayData",
+    "ReplayDataClient",
+    "ReplayDataClientConfig",
+    "ReplayDataClientFactory",
+    "ReplayFaults",
     "Tradable",
     "TradeTick",
     "after_time_stamp",
@@ -105,6 +115,8 @@ __all__ = [
     "follow_run",
     "held_by",
     "holdings",
+    "importable_actor",
+    "importable_controller",
     "last_price",
     "last_quote",
     "last_trade",
@@ -123,6 +135,7 @@ __all__ = [
     "quote_mid",
     "recover",
     "request_history",
+    "settings_of",
     "subscribe_option",
     "tradable",
     "yield_of_curve",

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from nautilus_trader.adapters.sandbox.config import SandboxExecutionClientConfig
+from nautilus_trader.adapters.sandbox.factory import SandboxLiveExecClientFactory
 from nautilus_trader.common.config import resolve_path
 from nautilus_trader.config import (
     ImportableActorConfig,
@@ -14,7 +16,14 @@ from nautilus_trader.config import (
 )
 from nautilus_trader.live.node import TradingNode
 
+from nautilus_metal.host.v1_replay import ReplayDataClientFactory
+from nautilus_metal.host.v1_replay_config import ReplayDataClientConfig
+
 _POLL_SECONDS = 0.02
+_FACTORIES = {
+    ReplayDataClientConfig: ReplayDataClientFactory,
+    SandboxExecutionClientConfig: SandboxLiveExecClientFactory,
+}
 
 
 def importable_actor(actor: str, config: str, settings: dict[str, Any]) -> ImportableActorConfig:
@@ -39,7 +48,7 @@ class LiveNode:
     Parameters
     ----------
     config : TradingNodeConfig
-        Clients with an importable config bring their factory with them.
+        The clients' factories come with importable configs; replay and sandbox need none.
     """
 
     def __init__(self, config: TradingNodeConfig) -> None:
@@ -87,6 +96,7 @@ class LiveNode:
             return
         if self.kernel.is_running():
             self._loop.run_until_complete(self.node.stop_async())
+        self._loop.run_until_complete(_cancel_the_rest())
         self.node.dispose()
         self._close()
 
@@ -112,10 +122,26 @@ class LiveNode:
             (config.exec_clients, self.node.add_exec_client_factory),
         ):
             for key, client in clients.items():
-                name = key.partition("-")[0]
-                if isinstance(client, ImportableConfig) and client.factory is not None:
-                    add(name, resolve_path(client.factory.path))
+                factory = _factory_of(client)
+                if factory is not None:
+                    add(key.partition("-")[0], factory)
 
     def _close(self) -> None:
         self._loop.close()
         asyncio.set_event_loop(None)
+
+
+async def _cancel_the_rest() -> None:
+    # the actors' executors leave their workers waiting, which would complain of the closed loop
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+
+
+def _factory_of(client: Any) -> Any:
+    if not isinstance(client, ImportableConfig):
+        return _FACTORIES.get(type(client))
+    if client.factory is None:
+        return _FACTORIES.get(resolve_path(client.path))
+    return resolve_path(client.factory.path)
