@@ -1,0 +1,185 @@
+"""Where a piece of work goes: by what was measured on this machine, and by how it fares at the moment."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from nautilus_metal.engine.compute import ComputeEngine
+from nautilus_metal.engine.governor import cpu_of
+from nautilus_metal.engine.hardware import Conditions
+from nautilus_metal.engine.placement_measure import SIZES, WORK, Calibration
+from nautilus_metal.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What the conditions allow.
+
+    Attributes
+    ----------
+    name : {"normal", "shrink", "off"}
+        Its key.
+    advantage : float
+        How many times faster than the CPU the device must be to get a piece of work; inf for never.
+    share : float
+        Share of the pool's budget that it may hold, which also makes the pieces of large work smaller.
+    says : str
+        In words.
+    """
+
+    name: str
+    advantage: float
+    share: float
+    says: str
+
+
+MODES: dict[str, Mode] = {
+    row.name: row
+    for row in (
+        Mode("normal", 1.0, 1.0, "work goes where it is faster"),
+        Mode("shrink", 4.0, 0.5, "the device gets what it does 4 times faster, and half of the memory budget"),
+        Mode("off", math.inf, 0.25, "all work goes to the CPU, with a quarter of the memory budget"),
+    )
+}
+_ORDER = tuple(MODES)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A level that a sensor may report, and the mode that it asks for."""
+
+    measures: Literal["thermal", "memory"]
+    level: str
+    mode: str
+
+
+# Levels that are not here, and those that are unknown, ask for nothing: nothing speaks against normal work.
+POLICY: tuple[Rule, ...] = (
+    Rule("thermal", "serious", "shrink"),
+    Rule("thermal", "critical", "off"),
+    Rule("memory", "warning", "shrink"),
+    Rule("memory", "critical", "off"),
+)
+
+
+def mode_for(conditions: Conditions) -> Mode:
+    """Apply `POLICY`: the strictest mode that any rule asks for.
+
+    Examples
+    --------
+    >>> mode_for(Conditions(thermal="serious", memory="critical")).name
+    'off'
+    >>> mode_for(Conditions(thermal=None, memory=None)).name
+    'normal'
+    """
+    asked = [rule.mode for rule in POLICY if getattr(conditions, rule.measures) == rule.level]
+    return MODES[max(asked, key=_ORDER.index, default="normal")]
+
+
+def speedup(calibration: Calibration, kind: str, elements: int) -> float:
+    """How many times faster than the CPU the device does a kind of work of a size, by what was measured.
+
+    Between the measured sizes the ratio is interpolated on logarithmic axes; beyond them it stays what it was.
+
+    Raises
+    ------
+    InputError
+        If `kind` was not measured.
+    """
+    if kind not in calibration.times:
+        raise InputError(f"`kind` must be one of {', '.join(map(repr, WORK))}, was {kind!r}")
+    times = calibration.times[kind]
+    ratios = np.log(times["cpu"]) - np.log(times["device"])
+    return float(np.exp(np.interp(math.log(max(1, elements)), np.log(SIZES), ratios)))
+
+
+def crossover(calibration: Calibration, kind: str) -> int | None:
+    """Elements from which on the device is faster than the CPU; None where it is not faster at the largest size.
+
+    The smallest measured size where the device is faster at every size: nothing smaller was measured.
+    """
+    first, last = (math.log2(size) for size in (SIZES[0], SIZES[-1]))
+    found = None
+    for step in range(round(8 * (last - first)), -1, -1):  # eighths of a power of two, from the top down
+        size = round(2.0 ** (first + step / 8))
+        if speedup(calibration, kind, size) < 1.0:
+            break
+        found = size
+    return found
+
+
+class Placement:
+    """Chooses between an engine's device and the CPU.
+
+    Parameters
+    ----------
+    engine : ComputeEngine
+        On the device.
+    calibration : Calibration, optional
+        See `placement_store.calibrate`; without one, size does not matter.
+    forced : bool
+        Whether the user named the device: it then gets all work, whatever was measured. Its memory budget is still
+        that of the mode.
+
+    Attributes
+    ----------
+    conditions : Conditions
+        The last that `limit` was given; nothing is known before.
+    mode : Mode
+        What they allow.
+    """
+
+    def __init__(self, engine: ComputeEngine, calibration: Calibration | None = None, forced: bool = False) -> None:
+        self._engine = engine
+        self._calibration = calibration
+        self.forced = forced
+        self.conditions = Conditions()
+        self.mode = MODES["normal"]
+
+    @property
+    def says(self) -> str:
+        """The mode and its reason in words."""
+        if not self.forced:
+            return f"{self.conditions}: {self.mode.says}"
+        named = f"{self._engine.device} was asked for by name and keeps its work"
+        return f"{self.conditions}: {named}, with {self.mode.share:.0%} of the memory budget"
+
+    def limit(self, conditions: Conditions) -> bool:
+        """Take note of heat and memory pressure, and let the pool hold what they allow.
+
+        Returns
+        -------
+        bool
+            Whether the mode has changed.
+        """
+        mode = mode_for(conditions)
+        changed, self.conditions, self.mode = mode is not self.mode, conditions, mode
+        if changed:
+            self._engine.pool.limit(mode.share)
+        return changed
+
+    def choose(self, kind: str | None = None, elements: int = 0) -> ComputeEngine:
+        """Choose where a piece of work goes now.
+
+        Parameters
+        ----------
+        kind : str, optional
+            A key of `placement_measure.WORK`; without one the size does not matter.
+        elements : int
+            Size of its largest tensor.
+
+        Returns
+        -------
+        ComputeEngine
+            The device's engine, or the CPU's of the same precision and seed.
+        """
+        if self.forced:
+            return self._engine
+        if math.isinf(self.mode.advantage):
+            return cpu_of(self._engine)
+        if kind is None or self._calibration is None or not self._calibration.times:
+            return self._engine
+        ahead = speedup(self._calibration, kind, elements) >= self.mode.advantage
+        return self._engine if ahead else cpu_of(self._engine)

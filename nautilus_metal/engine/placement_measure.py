@@ -1,0 +1,222 @@
+"""A short calibration of the machine at hand: copies, matrix products, launches, and where a device gets ahead."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from nautilus_metal.engine.compute import ComputeEngine
+from nautilus_metal.engine.devices import KINDS
+from nautilus_metal.engine.governor import cpu_of, room
+from nautilus_metal.engine.threads import threads_for
+from nautilus_metal.kernels.averages import exponential_average
+from nautilus_metal.kernels.black_scholes import price
+from nautilus_metal.kernels.scenarios import linear_losses
+from nautilus_metal.kernels.tail import largest
+
+SIZES = (2**12, 2**15, 2**18, 2**21)  # elements of the largest tensor of a piece of work
+_COPY_BYTES = 2**27  # more than the caches of CPUs and GPUs hold
+_MATMUL = (256, 4096)  # smallest and largest order of the square matrices
+_ENOUGH = 0.02  # seconds that a matrix product must take to be measured
+_LAUNCHES = 200
+_ROWS = 32
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was measured on one device and the CPU beside it; every time is the shortest of several.
+
+    Attributes
+    ----------
+    device, device_name, cpu_name, torch : str
+        What the figures belong to: they hold for no other device, processor or version.
+    measured : str
+        When, in UTC (ISO 8601).
+    copy_to_device, copy_from_device : float or None
+        GB/s (1e9 bytes) between the host's memory and the device; None for the CPU.
+    copy_within : float
+        GB/s of a copy inside the device's memory, bytes read plus bytes written.
+    matmul : float
+        GFLOP/s of a float32 matrix product.
+    launch : float
+        Microseconds for each of many operators in a row on a few elements.
+    round_trip : float
+        Microseconds for one operator whose result the host waits for.
+    times : dict
+        By kind of work (`WORK`): seconds on "cpu" and "device" for each of `SIZES`; empty for the CPU.
+    """
+
+    device: str
+    device_name: str
+    cpu_name: str
+    torch: str
+    measured: str
+    copy_to_device: float | None
+    copy_from_device: float | None
+    copy_within: float
+    matmul: float
+    launch: float
+    round_trip: float
+    times: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A kind of work that can be done on the device or on the CPU.
+
+    Attributes
+    ----------
+    name : str
+        Its key.
+    prepare : callable
+        ``prepare(engine, elements)`` returns the work as a call without arguments, its result on the host.
+    """
+
+    name: str
+    prepare: Callable[[ComputeEngine, int], Callable[[], Any]]
+
+
+def _losses(engine: ComputeEngine, elements: int) -> Callable[[], Any]:
+    """The tail of a linear book's scenario losses; the normals are on the device already."""
+    scenarios = elements // _ROWS
+    factors = engine.upload(torch.randn(_ROWS, scenarios, generator=torch.Generator().manual_seed(1)))
+    net = engine.upload(torch.ones(_ROWS))
+    return lambda: engine.download(largest(linear_losses(net, 0.0, factors, None), max(1, scenarios // 50))[0])
+
+
+def _revaluation(engine: ComputeEngine, elements: int) -> Callable[[], Any]:
+    """Black-Scholes prices of one option at many spots that are on the device already."""
+    spot = engine.upload(torch.linspace(50.0, 150.0, elements))
+    return lambda: engine.download(price(spot, 100.0, 0.5, 0.02, 0.2).sum())
+
+
+def _series(engine: ComputeEngine, elements: int) -> Callable[[], Any]:
+    """Exponential averages of histories that come from the host and go back."""
+    history = torch.linspace(50.0, 150.0, elements).view(_ROWS, -1)
+    return lambda: engine.download(exponential_average(engine.upload(history), 0.9))
+
+
+WORK: dict[str, Work] = {
+    row.name: row for row in (Work("losses", _losses), Work("revaluation", _revaluation), Work("series", _series))
+}
+
+
+def measure(engine: ComputeEngine) -> Calibration:
+    """Calibrate a device against the CPU beside it; a few seconds at most.
+
+    Parameters
+    ----------
+    engine : ComputeEngine
+        On the device.
+
+    Returns
+    -------
+    Calibration
+        Measured now.
+    """
+    on_cpu = engine.device.type == "cpu"
+    identity = identify(engine)
+    to_device, from_device, within = _copies(engine)
+    return Calibration(
+        **identity,
+        measured=datetime.now(UTC).isoformat(timespec="seconds"),
+        copy_to_device=None if on_cpu else to_device,
+        copy_from_device=None if on_cpu else from_device,
+        copy_within=within,
+        matmul=_matmul(engine),
+        launch=_launch(engine),
+        round_trip=_round_trip(engine),
+        times={} if on_cpu else {name: _times(engine, row) for name, row in WORK.items()},
+    )
+
+
+def identify(engine: ComputeEngine) -> dict[str, str]:
+    """What a calibration of this engine's device belongs to."""
+    return {
+        "device": str(engine.device),
+        "device_name": KINDS[engine.device.type].name(engine.device.index or 0),
+        "cpu_name": KINDS["cpu"].name(0),
+        "torch": torch.__version__,
+    }
+
+
+def shortest(call: Callable[[], Any], finish: Callable[[], None], repeats: int = 5, enough: float = 0.05) -> float:
+    """Seconds of the fastest of several calls, after one to warm up.
+
+    Parameters
+    ----------
+    call : callable
+        What is timed.
+    finish : callable
+        Waits until the device has done it.
+    repeats : int
+        How often at most.
+    enough : float
+        Seconds after which no further one is tried.
+    """
+    call()
+    finish()
+    best, spent = math.inf, 0.0
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        finish()
+        taken = time.perf_counter() - start
+        best, spent = min(best, taken), spent + taken
+        if spent > enough:
+            break
+    return max(best, 1e-9)
+
+
+def _copies(engine: ComputeEngine) -> tuple[float, float, float]:
+    """GB/s to the device, from it, and within it (there bytes read plus written)."""
+    count = max(1, min(_COPY_BYTES, room(engine) // 4) // 4)
+    host = torch.ones(count)
+    here = host.to(engine.device, copy=True)
+    other = torch.empty_like(here)
+    gigabytes = 4 * count / 1e9
+    return (
+        gigabytes / shortest(lambda: here.copy_(host), engine.synchronize),
+        gigabytes / shortest(lambda: host.copy_(here), engine.synchronize),
+        2 * gigabytes / shortest(lambda: other.copy_(here), engine.synchronize),
+    )
+
+
+def _matmul(engine: ComputeEngine) -> float:
+    """GFLOP/s of float32 matrix products just large enough to be measured."""
+    order, largest_order = _MATMUL
+    while True:
+        left = torch.full((order, order), 0.5, device=engine.device)
+        with threads_for(left.numel()):
+            taken = shortest(lambda left=left: left @ left, engine.synchronize)  # type: ignore[misc]
+        if taken >= _ENOUGH or order >= largest_order:
+            return 2.0 * order**3 / taken / 1e9
+        order *= 2
+
+
+def _launch(engine: ComputeEngine) -> float:
+    few = torch.zeros(16, device=engine.device)
+
+    def many() -> None:
+        for _ in range(_LAUNCHES):
+            few.add_(1.0)
+
+    return shortest(many, engine.synchronize) / _LAUNCHES * 1e6
+
+
+def _round_trip(engine: ComputeEngine) -> float:
+    few = torch.zeros(1, device=engine.device)
+    return shortest(lambda: (few + 1.0).item(), engine.synchronize, repeats=50) * 1e6
+
+
+def _times(engine: ComputeEngine, row: Work) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {"cpu": [], "device": []}
+    for size in SIZES:
+        for name, where in (("cpu", cpu_of(engine)), ("device", engine)):
+            with threads_for(size):
+                found[name].append(shortest(row.prepare(where, size), where.synchronize))
+    return found
