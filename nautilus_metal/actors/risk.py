@@ -32,6 +32,7 @@ from nautilus_metal.risk import Book, RiskAssessment
 from nautilus_metal.risk.book import Array
 from nautilus_metal.risk.limits import LimitWatch
 from nautilus_metal.risk.stress import STRESSES
+from nautilus_metal.risk.what_if import WhatIf
 
 __all__ = ["RiskActor", "RiskActorConfig"]
 
@@ -73,6 +74,7 @@ class RiskActor(Actor):
         self.last_greeks: GreeksReport | None = None
         self.last_stress: StressReport | None = None
         self.last_assessment: RiskAssessment | None = None
+        self.last_what_if: WhatIf | None = None
         self._chosen = None if config.instruments == HELD else {str(name) for name in config.instruments}
         self._bars = BarHistory(config.window)
         self._watch = LimitWatch({"var": config.var_limit, "es": config.es_limit})
@@ -150,7 +152,7 @@ class RiskActor(Actor):
         self._flow.reset()
         self._freshness.reset()
         self._priced_at = 0
-        self.last_report = self.last_assessment = self.last_greeks = self.last_stress = None
+        self.last_report = self.last_assessment = self.last_greeks = self.last_stress = self.last_what_if = None
 
     @property
     def is_stale(self) -> bool:
@@ -189,7 +191,7 @@ class RiskActor(Actor):
     def _publish(self, inputs: Inputs, figures: TickFigures) -> None:
         risk, stamp = figures.risk, self._stamp(inputs.priced_at)
         hit_rate = self.engine.compute.pool.stats().cache_hit_rate
-        self.last_assessment = risk
+        self.last_assessment, self.last_what_if = risk, figures.what_if
         self.last_report = report = risk_report(stamp, risk, inputs, figures.greeks, hit_rate)
         publish(self, report)
         if figures.greeks is not None:
@@ -208,7 +210,7 @@ class RiskActor(Actor):
 
     def _take(self, serial: int, skipped: int) -> Inputs:
         snapshot, now = self._snapshot(), self.clock.timestamp_ns()
-        returns = self._bars.window.returns(snapshot.book.instruments)
+        returns = self._bars.window.returns(snapshot.factors)
         changes = self._volatility_returns(snapshot.book)
         return Inputs(serial, snapshot, returns, changes, now, self._priced_at or now, skipped)
 

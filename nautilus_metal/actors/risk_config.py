@@ -90,6 +90,8 @@ class RiskActorConfig(ActorConfig, frozen=True, kw_only=True):
         Publish a `RiskStale` when no report has come for so long.
     price_max_age_seconds : float, optional
         Publish a `RiskStale` when a price in the figures is older than that.
+    keep_scenarios : bool, default False
+        Keep the scenarios of what is held and of what could be, for a `RiskGate`: `RiskActor.last_what_if`.
     state_path : str, optional
         A file that keeps history and limits' states from one run to the next, for nodes whose cache has no database.
     """
@@ -130,6 +132,7 @@ class RiskActorConfig(ActorConfig, frozen=True, kw_only=True):
     deadline_ms: float | None = None
     stale_after_seconds: float | None = None
     price_max_age_seconds: float | None = None
+    keep_scenarios: bool = False
     state_path: str | None = None
 
 

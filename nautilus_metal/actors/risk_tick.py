@@ -11,6 +11,7 @@ from nautilus_metal.risk import RiskAssessment, assess
 from nautilus_metal.risk.book import Array
 from nautilus_metal.risk.greeks import BookGreeks, book_greeks
 from nautilus_metal.risk.stress import STRESSES, stress, stress_grid
+from nautilus_metal.risk.what_if import WhatIf, what_if
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Inputs:
     snapshot : Snapshot
         The book.
     returns : ndarray
-        Its return history, shape (periods, instruments).
+        Its return history, shape (periods, instruments); then that of the candidates.
     volatility_returns : mapping of str to ndarray
         By underlying: log changes of its volatility index.
     taken_at, priced_at : int
@@ -44,11 +45,12 @@ class Inputs:
 
 @dataclass(frozen=True)
 class TickFigures:
-    """What a tick computes; `greeks` and `stresses` are None where they are not asked for."""
+    """What a tick computes; the rest is None where it is not asked for."""
 
     risk: RiskAssessment
     greeks: BookGreeks | None
     stresses: "StressFigures | None"
+    what_if: WhatIf | None
 
 
 @dataclass(frozen=True)
@@ -73,26 +75,26 @@ def tick_figures(inputs: Inputs, config: RiskActorConfig, scenarios: int, engine
     engine : ComputeEngine
         Where to compute.
     """
-    book = inputs.snapshot.book
-    risk = assess(
-        book,
-        inputs.returns,
-        config.model,
-        config.levels,
-        config.horizon,
-        scenarios,
-        config.seed,
-        engine,
-        sampler=config.sampler,
-        periods_per_year=config.periods_per_year,
-        vol_of_vol=config.vol_of_vol,
-        spot_vol_correlation=config.spot_vol_correlation,
-        volatility_returns=inputs.volatility_returns,
+    snapshot, book = inputs.snapshot, inputs.snapshot.book
+    asked: dict[str, Any] = {
+        "model": config.model,
+        "levels": config.levels,
+        "horizon": config.horizon,
+        "scenarios": scenarios,
+        "seed": config.seed,
+        "engine": engine,
+        "sampler": config.sampler,
+        "periods_per_year": config.periods_per_year,
+        "vol_of_vol": config.vol_of_vol,
+        "spot_vol_correlation": config.spot_vol_correlation,
+        "volatility_returns": inputs.volatility_returns,
         **config.model_options,
-    )
-    greeks = book_greeks(book) if inputs.snapshot.options or config.publish_greeks else None
-    wanted = config.stresses or config.stress_spots
-    return TickFigures(risk, greeks, stress_figures(inputs.snapshot, config, config.stresses) if wanted else None)
+    }
+    risk = assess(book, inputs.returns[:, : len(book.instruments)], **asked)
+    greeks = book_greeks(book) if snapshot.options or config.publish_greeks else None
+    stresses = stress_figures(snapshot, config, config.stresses) if config.stresses or config.stress_spots else None
+    asks = what_if(book, inputs.returns, candidates=snapshot.candidates, **asked) if config.keep_scenarios else None
+    return TickFigures(risk, greeks, stresses, asks)
 
 
 def stress_figures(snapshot: Snapshot, config: RiskActorConfig, names: tuple[str, ...]) -> StressFigures:

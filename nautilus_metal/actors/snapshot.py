@@ -17,6 +17,7 @@ from nautilus_metal.host import (
     last_trade,
     option_facts,
     quote_mid,
+    tradable,
 )
 from nautilus_metal.risk import Book, Position
 
@@ -35,12 +36,20 @@ class Snapshot:
         Where the volatility of each option is from.
     oldest_price : int or None
         UNIX nanoseconds of the oldest price in the book; None where it has none with a time.
+    candidates : tuple of Position
+        One of each instrument that is not held and could be: with a price and as long a history as the book's.
     """
 
     book: Book
     uncovered: Mapping[str, str]
     options: Mapping[str, Valued]
     oldest_price: int | None
+    candidates: tuple[Position, ...] = ()
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The instruments whose returns the book depends on, then those of the candidates."""
+        return tuple(dict.fromkeys([*self.book.instruments, *(one.factor for one in self.candidates)]))
 
     def age(self, now: int) -> float | None:
         """Seconds from the oldest price to `now`, UNIX nanoseconds."""
@@ -84,20 +93,45 @@ class Snapshots:
         facts = {holding.instrument: self.facts(cache, holding.instrument) for holding in held}
         for name, fact in facts.items():
             self.cover(name, fact)
+        unheld = self._unheld(cache, facts, chosen) if self.config.keep_scenarios else {}
+        facts |= {name: self.facts(cache, name) for name in unheld}
         factors = {name: _factor(name, fact) for name, fact in facts.items()}
         missing = self.bars.window.uncovered(_distinct(factors.values()), self.config.min_observations)
         uncovered: dict[str, str] = {}
         found = {
             holding.instrument: place
-            for holding in held
+            for holding in [*held, *unheld.values()]
             if (place := self._place(cache, holding, facts[holding.instrument], missing, uncovered, now)) is not None
         }
         asked = [place for place in found.values() if isinstance(place, Asked)]
         options, reasons = self.market.value(cache, asked, now) if asked else ({}, {})
         uncovered |= reasons
         valued = [_position(name, place, options) for name, place in found.items()]
+        known, rates = self._converted(cache, [one for one in valued if one is not None], uncovered)
         times = {**self.bars.closed_at, **{one.holding.instrument: one.spot.ts for one in asked}}
-        return self._converted(cache, [one for one in valued if one is not None], uncovered, options, times)
+        kept = [position for position in known if position.instrument not in unheld]
+        return Snapshot(
+            book=Book(kept, self.config.base_currency, rates),
+            uncovered={name: reason for name, reason in uncovered.items() if name not in unheld},
+            options={p.instrument: options[p.instrument] for p in kept if p.instrument in options},
+            oldest_price=min((times[p.instrument] for p in kept if p.instrument in times), default=None),
+            candidates=tuple(position for position in known if position.instrument in unheld),
+        )
+
+    def _unheld(
+        self, cache: Any, facts: Mapping[str, OptionFacts | None], chosen: set[str] | None
+    ) -> dict[str, Holding]:
+        """One of each instrument that is not held, and whose history does not shorten the book's."""
+        window, least = self.bars.window, self.config.min_observations
+        counts = [window.observations(factor) for factor in _distinct(_factor(*item) for item in facts.items())]
+        enough = min((count for count in counts if count >= least), default=least)
+        found = {}
+        for name in sorted(window.prices if chosen is None else chosen):
+            one = None if name in facts else tradable(cache, name)
+            factor = None if one is None else _factor(name, self.facts(cache, name))
+            if one is not None and factor is not None and window.observations(factor) >= enough:
+                found[name] = one.contract
+        return found
 
     def facts(self, cache: Any, name: str) -> OptionFacts | None:
         """Describe an option; None for any other instrument."""
@@ -142,14 +176,9 @@ class Snapshots:
         return max(prices, key=lambda price: price.ts, default=None)
 
     def _converted(
-        self,
-        cache: Any,
-        positions: list[Position],
-        uncovered: dict[str, str],
-        options: Mapping[str, Valued],
-        times: Mapping[str, int],
-    ) -> Snapshot:
-        """Leave out what has no exchange rate; `times` says when each price was made."""
+        self, cache: Any, positions: list[Position], uncovered: dict[str, str]
+    ) -> tuple[list[Position], dict[str, float]]:
+        """Leave out what has no exchange rate."""
         base = self.config.base_currency
         rates = {
             currency: 1.0 if currency == base else exchange_rate(cache, currency, base, self.bars.window.prices)
@@ -159,10 +188,7 @@ class Snapshots:
         for position in positions:
             if position.currency not in known:
                 uncovered[position.instrument] = f"no exchange rate from {position.currency} to {base}"
-        kept = [position for position in positions if position.currency in known]
-        sources = {p.instrument: options[p.instrument] for p in kept if p.instrument in options}
-        oldest = min((times[p.instrument] for p in kept if p.instrument in times), default=None)
-        return Snapshot(Book(kept, base, known), uncovered, sources, oldest)
+        return [position for position in positions if position.currency in known], known
 
 
 def _factor(name: str, facts: OptionFacts | None) -> str | None:
