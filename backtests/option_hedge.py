@@ -135,11 +135,10 @@ def hedge_actor(target: str) -> HedgeActor:
     """Make the actor that asks for a hedge after each day's quotes."""
     return HedgeActor(
         HedgeActorConfig(
-            underlying=INDEX,
-            instruments=(FUND,),
+            instruments={str(INDEX): (str(FUND),)},
             target=target,
             bands=BANDS,
-            trigger=FUND,
+            triggers=(FUND,),
             hedger=HEDGER,
             limits={str(FUND): FUND_LIMIT},
             option_limit=OPTION_LIMIT,

@@ -1,80 +1,47 @@
-"""What the RiskActor knows of the options it holds: volatilities as they come, and from them valued positions."""
+"""What actors know of a market with options: prices, volatilities as they come, and from them valued positions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
+from nautilus_metal.actors.option_terms import (
+    SECOND_NS,
+    Asked,
+    Known,
+    Terms,
+    Valued,
+    implied,
+    model_prices,
+    valued_at,
+)
 from nautilus_metal.errors import InputError
-from nautilus_metal.host import Holding, OptionFacts, Priced, last_trade, quote_mid, yield_of_curve
-from nautilus_metal.kernels import black_scholes
-from nautilus_metal.kernels.implied_volatility import REASONS, implied_volatility
-from nautilus_metal.risk import Option, Position
+from nautilus_metal.host import Priced, last_quote, last_trade, newest_price, quote_mid, yield_of_curve
+from nautilus_metal.kernels.implied_volatility import REASONS
 from nautilus_metal.risk.option import YEAR_NS
 
 VENUE, QUOTE, TRADE, LAST_GOOD = "venue", "quote", "trade", "last good"
 
-_SECOND_NS = 10**9
-_FITS_NS = 60 * _SECOND_NS  # a premium fits a price of the underlying that is younger by up to a minute
+_FITS_NS = 60 * SECOND_NS  # a premium fits a price of the underlying that is younger by up to a minute
+_NO_TIME_VALUE = 3  # as `REASONS` numbers it
+_FLAT = (1, _NO_TIME_VALUE)  # below the payoff, or on it
 _MOST_VOLATILITY = 10.0  # per year; a venue's number beyond it is in per cent, or wrong
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A held option that is to be valued, with what is known of its underlying."""
+class _Tried:
+    """The last price that was inverted: when it was made, what failed, and whether it is one without time value."""
 
-    holding: Holding
-    facts: OptionFacts
-    underlying: str
-    spot: Priced
-
-
-@dataclass(frozen=True, slots=True)
-class Valued:
-    """An option's position, and where its volatility is from.
-
-    Attributes
-    ----------
-    position : Position
-        In the currency of the underlying's price where premiums are in coin, else in the option's.
-    source : str
-        "venue", "quote", "trade" or "last good".
-    age : float
-        Seconds since the volatility was made.
-    spot_ts : int
-        UNIX nanoseconds of the underlying's price.
-    """
-
-    position: Position
-    source: str
-    age: float
-    spot_ts: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    volatility: float
     ts: int
     source: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    asked: Asked
-    years: float
-    rate: float
-    dividend_yield: float
-
-    @property
-    def arguments(self) -> tuple[float, float, float, float, float, float]:
-        facts = self.asked.facts
-        sign = black_scholes.KINDS[facts.kind]
-        return self.asked.spot.value, facts.strike, self.years, self.rate, self.dividend_yield, sign
+    failure: str | None
+    flat: bool
 
 
 class OptionMarket:
     """Volatilities of options, from the venue's Greeks, else implied from a price, else the last good one.
+
+    An option that has none of these, and a price that fits its payoff alone, has a volatility of zero: deep in the
+    money a quote's middle lies on the payoff, or by less than half the spread below it.
 
     Parameters
     ----------
@@ -93,17 +60,48 @@ class OptionMarket:
 
     def reset(self) -> None:
         """Forget every volatility."""
-        self._venue: dict[str, _Known] = {}
-        self._good: dict[str, _Known] = {}
-        self._tried: dict[str, tuple[int, str | None]] = {}  # time of the last price inverted, and what failed
+        self._venue: dict[str, Known] = {}
+        self._good: dict[str, Known] = {}
+        self._tried: dict[str, _Tried] = {}
         self.spots: dict[str, Priced] = {}  # the venue's word on the underlying, by option
+
+    def state(self) -> dict[str, dict[str, list[Any]]]:
+        """Return the volatilities known, in plain values, for `restore`."""
+        groups = {"venue": self._venue, "good": self._good}
+        return {
+            group: {name: [one.volatility, one.ts, one.source] for name, one in known.items()}
+            for group, known in groups.items()
+        }
+
+    def restore(self, state: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
+        """Take volatilities that `state` returned; newer ones stay."""
+        for group, known in (("venue", self._venue), ("good", self._good)):
+            for name, row in state.get(group, {}).items():
+                if name not in known or known[name].ts < row[1]:
+                    known[name] = Known(*row)
 
     def take_greeks(self, name: str, volatility: Priced, spot: Priced | None) -> None:
         """Take a venue's implied volatility of an option, and its price of the underlying."""
         if 0 < volatility.value <= _MOST_VOLATILITY:
-            self._venue[name] = _Known(volatility.value, volatility.ts, VENUE)
+            self._venue[name] = Known(volatility.value, volatility.ts, VENUE)
         if spot is not None and spot.value > 0:
             self.spots[name] = spot
+
+    def spot(self, cache: Any, option: str, underlying: str, close: Priced | None = None) -> Priced | None:
+        """The newest price of an option's underlying; None where it has none above zero.
+
+        Parameters
+        ----------
+        cache : Cache
+            The system's cache.
+        option, underlying : str
+            Instrument IDs.
+        close : Priced, optional
+            Another price to choose from.
+        """
+        known = [close, newest_price(cache, underlying), self.spots.get(option)]
+        prices = [price for price in known if price is not None and price.value > 0]
+        return max(prices, key=lambda price: price.ts, default=None)
 
     def value(self, cache: Any, options: Sequence[Asked], now: int) -> tuple[dict[str, Valued], dict[str, str]]:
         """Value options at one moment.
@@ -131,17 +129,17 @@ class OptionMarket:
                 reasons[name] = known
             else:
                 found[name] = (one, known)
-        marks = _model_prices([(one, known.volatility) for one, known in found.values()])
+        marks = model_prices([one for one, _ in found.values()], [known.volatility for _, known in found.values()])
         valued = {}
         for (name, (one, known)), mark in zip(found.items(), marks, strict=True):
             price = mark if known.source == LAST_GOOD else premiums.get(name, mark)
             try:
-                valued[name] = _valued(one, known, price, now)
+                valued[name] = valued_at(one, known, price, now)
             except InputError as error:
                 reasons[name] = str(error)
         return valued, reasons
 
-    def _all_terms(self, cache: Any, options: Sequence[Asked], now: int) -> tuple[list[_Terms], dict[str, str]]:
+    def _all_terms(self, cache: Any, options: Sequence[Asked], now: int) -> tuple[list[Terms], dict[str, str]]:
         terms, reasons = [], {}
         for asked in options:
             try:
@@ -150,7 +148,7 @@ class OptionMarket:
                 reasons[asked.holding.instrument] = str(error)
         return terms, reasons
 
-    def _terms(self, cache: Any, asked: Asked, now: int) -> _Terms:
+    def _terms(self, cache: Any, asked: Asked, now: int) -> Terms:
         years = (asked.facts.expires_ns - now) / YEAR_NS
         rate = self._rate
         if rate is None:
@@ -160,9 +158,9 @@ class OptionMarket:
             dividend_yield = yield_of_curve(cache, asked.underlying, years)
         if dividend_yield is None:
             dividend_yield = rate if asked.facts.on_future else 0.0
-        return _Terms(asked, years, rate, dividend_yield)
+        return Terms(asked, years, rate, dividend_yield)
 
-    def _imply(self, cache: Any, terms: Sequence[_Terms], now: int) -> dict[str, float]:
+    def _imply(self, cache: Any, terms: Sequence[Terms], now: int) -> dict[str, float]:
         """Invert the prices that are new, all at once; return the current premium of each option that has one."""
         premiums, fresh = {}, []
         for one in terms:
@@ -170,18 +168,20 @@ class OptionMarket:
             price, source = self._premium(cache, name, now)
             if price is None:
                 continue
-            premiums[name] = price.value * (one.asked.spot.value if one.asked.facts.in_coin else 1.0)
-            if self._tried.get(name, (None,))[0] != price.ts:
+            premiums[name] = price.value * one.asked.coin
+            if name not in self._tried or self._tried[name].ts != price.ts:
                 fresh.append((name, one, price.ts, source))
-        if fresh:
-            columns = torch.tensor([one.arguments for _, one, _, _ in fresh], dtype=torch.float64)
-            paid = torch.tensor([premiums[name] for name, *_ in fresh], dtype=torch.float64)
-            spot, strike, years, rate, dividend_yield, sign = columns.T
-            solved = implied_volatility(paid, spot, strike, years, rate, dividend_yield, sign)
-            for (name, _, ts, source), volatility, code in zip(fresh, *map(torch.Tensor.tolist, solved), strict=True):
-                self._tried[name] = ts, REASONS[code] if code else None
-                if not code:
-                    self._good[name] = _Known(volatility, ts, source)
+        if not fresh:
+            return premiums
+        paid = [premiums[name] for name, *_ in fresh]
+        most = [self._most_paid(cache, *row) for row in zip(fresh, paid, strict=True)]
+        solved = implied([one for _, one, _, _ in fresh] * 2, paid + most)
+        for i, (name, _, ts, source) in enumerate(fresh):
+            volatility, code = solved[i]
+            flat = code in _FLAT and solved[len(fresh) + i][1] in (0, _NO_TIME_VALUE)
+            self._tried[name] = _Tried(ts, source, REASONS[code] if code else None, flat)
+            if not code:
+                self._good[name] = Known(volatility, ts, source)
         return premiums
 
     def _premium(self, cache: Any, name: str, now: int) -> tuple[Priced | None, str]:
@@ -191,49 +191,33 @@ class OptionMarket:
                 return price, source
         return None, QUOTE
 
-    def _volatility(self, name: str, spot_ts: int, now: int) -> _Known | str:
+    @staticmethod
+    def _most_paid(cache: Any, fresh: tuple[str, Terms, int, str], paid: float) -> float:
+        """The most that an option may be worth by its price: the quote's ask, or the trade itself."""
+        name, terms, _, source = fresh
+        quote = last_quote(cache, name) if source == QUOTE else None
+        return paid if quote is None else quote.ask * terms.asked.coin
+
+    def _volatility(self, name: str, spot_ts: int, now: int) -> Known | str:
         """The best volatility of an option, or the reason why it has none.
 
         One that is implied from a price is the last good one as soon as the underlying has moved on without it.
         """
-        tried, failure = self._tried.get(name, (None, None))
+        tried = self._tried.get(name)
         candidates = [self._venue.get(name), self._good.get(name)]
         known = [one for one in candidates if one is not None]
         for one in known:
             if self._age(one.ts, now) <= self._max_age:
-                current = one.source == VENUE or (one.ts == tried and spot_ts - one.ts <= _FITS_NS)
-                return one if current else _Known(one.volatility, one.ts, LAST_GOOD)
+                fits = tried is not None and one.ts == tried.ts and spot_ts - one.ts <= _FITS_NS
+                return one if one.source == VENUE or fits else Known(one.volatility, one.ts, LAST_GOOD)
+        if tried is not None and tried.flat and self._age(tried.ts, now) <= self._max_age:
+            return Known(0.0, tried.ts, tried.source)
         if known:
             age = min(self._age(one.ts, now) for one in known)
             return f"its volatility is {age:.0f} s old, {self._max_age:g} s are allowed"
+        failure = None if tried is None else tried.failure
         return f"no volatility: {failure}" if failure else "no volatility: neither Greeks nor a quote nor a trade"
 
     @staticmethod
     def _age(ts: int, now: int) -> float:
-        return max(0, now - ts) / _SECOND_NS
-
-
-def _model_prices(options: Sequence[tuple[_Terms, float]]) -> list[float]:
-    if not options:
-        return []
-    columns = torch.tensor([one.arguments for one, _ in options], dtype=torch.float64)
-    spot, strike, years, rate, dividend_yield, sign = columns.T
-    volatility = torch.tensor([number for _, number in options], dtype=torch.float64)
-    return black_scholes.price(spot, strike, years, rate, volatility, dividend_yield, sign).tolist()
-
-
-def _valued(terms: _Terms, known: _Known, price: float, now: int) -> Valued:
-    holding, facts = terms.asked.holding, terms.asked.facts
-    option = Option(
-        underlying=terms.asked.underlying,
-        kind=facts.kind,
-        strike=facts.strike,
-        expiry=terms.years,
-        volatility=known.volatility,
-        spot=terms.asked.spot.value,
-        rate=terms.rate,
-        dividend_yield=terms.dividend_yield,
-    )
-    currency = facts.currency if facts.in_coin and facts.currency else holding.currency
-    position = Position(holding.instrument, holding.quantity, price, holding.multiplier, currency, option)
-    return Valued(position, known.source, max(0, now - known.ts) / _SECOND_NS, terms.asked.spot.ts)
+        return max(0, now - ts) / SECOND_NS

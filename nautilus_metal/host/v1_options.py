@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nautilus_trader.model.enums import InstrumentClass, OptionKind
-from nautilus_trader.model.identifiers import InstrumentId, Symbol
+from nautilus_trader.model.enums import InstrumentClass, OptionKind, PriceType
+from nautilus_trader.model.identifiers import InstrumentId, StrategyId, Symbol
 from nautilus_trader.model.instruments import CryptoOption, OptionContract
 
 from nautilus_metal.errors import InputError
+from nautilus_metal.host.v1_runtime import Holding
 
 _GREEKS_TOPIC = "data.option_greeks.*"  # the engine publishes here what it also feeds to option chains
 _FORWARDS = (InstrumentClass.FUTURE, InstrumentClass.FUTURES_SPREAD)
@@ -54,6 +55,76 @@ class Priced:
 
     value: float
     ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Both sides of the last quote, and when it was made in UNIX nanoseconds."""
+
+    bid: float
+    ask: float
+    ts: int
+
+    @property
+    def mid(self) -> float:
+        """The middle."""
+        return (self.bid + self.ask) / 2.0
+
+    @property
+    def half_spread(self) -> float:
+        """What a market order loses against the middle."""
+        return max(0.0, self.ask - self.bid) / 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tradable:
+    """An instrument as something to trade.
+
+    Attributes
+    ----------
+    contract : Holding
+        One of it.
+    fee : float
+        A taker's, as a share of the value traded.
+    lot : float
+        Orders are whole multiples of it.
+    expires_ns : int or None
+        UNIX nanoseconds; None for what does not expire.
+    """
+
+    contract: Holding
+    fee: float
+    lot: float
+    expires_ns: int | None
+
+
+def tradable(cache: Any, name: str) -> Tradable | None:
+    """Describe what it takes to trade an instrument; None for one that the cache does not have."""
+    instrument = cache.instrument(InstrumentId.from_str(name))
+    if instrument is None:
+        return None
+    currency, multiplier = instrument.quote_currency.code, float(instrument.multiplier)
+    return Tradable(
+        contract=Holding(name, 1.0, multiplier, currency, instrument.is_inverse),
+        fee=float(instrument.taker_fee),
+        lot=float(instrument.size_increment),
+        expires_ns=getattr(instrument, "expiration_ns", 0) or None,
+    )
+
+
+def live_options(cache: Any, now: int) -> list[str]:
+    """IDs of the options in the cache that expire after `now`, UNIX nanoseconds."""
+    options = (one for one in cache.instruments() if isinstance(one, OptionContract | CryptoOption))
+    return [str(option.id) for option in options if option.expiration_ns > now]
+
+
+def held_by(cache: Any, strategy: str) -> dict[str, float]:
+    """Signed quantity by instrument that a strategy holds."""
+    held: dict[str, float] = {}
+    for position in cache.positions_open(strategy_id=StrategyId(strategy)):
+        name = str(position.instrument_id)
+        held[name] = held.get(name, 0.0) + position.signed_qty
+    return held
 
 
 def option_facts(cache: Any, name: str, underlyings: Mapping[str, str]) -> OptionFacts | None:
@@ -106,19 +177,34 @@ def _underlying(cache: Any, option: Any, label: str, crypto: bool) -> Any | None
 _PLAIN = {InstrumentClass.SPOT: 0, InstrumentClass.SWAP: 1}
 
 
-def quote_mid(cache: Any, name: str) -> Priced | None:
-    """The middle of the last quote that has a price on both sides; a bid of zero is one."""
-    quote = cache.quote_tick(InstrumentId.from_str(name))
-    if quote is None:
+def last_quote(cache: Any, name: str) -> Quote | None:
+    """The last quote that has a price on both sides; a bid of zero is one."""
+    tick = cache.quote_tick(InstrumentId.from_str(name))
+    if tick is None:
         return None
-    bid, ask = float(quote.bid_price), float(quote.ask_price)
-    return Priced((bid + ask) / 2.0, quote.ts_event) if ask > 0 and bid >= 0 else None
+    quote = Quote(float(tick.bid_price), float(tick.ask_price), tick.ts_event)
+    return quote if quote.ask > 0 and quote.bid >= 0 else None
+
+
+def quote_mid(cache: Any, name: str) -> Priced | None:
+    """The middle of that quote."""
+    quote = last_quote(cache, name)
+    return None if quote is None else Priced(quote.mid, quote.ts)
 
 
 def last_trade(cache: Any, name: str) -> Priced | None:
     """The last trade's price."""
     trade = cache.trade_tick(InstrumentId.from_str(name))
     return None if trade is None else Priced(float(trade.price), trade.ts_event)
+
+
+def newest_price(cache: Any, name: str) -> Priced | None:
+    """The newest of the last quote's middle, the last trade and the bars' last closes; at one time, in that order."""
+    types = cache.bar_types(InstrumentId.from_str(name), PriceType.LAST)
+    bars = [bar for bar in map(cache.bar, types) if bar is not None]
+    known = [quote_mid(cache, name), last_trade(cache, name)]
+    known += [Priced(float(bar.close), bar.ts_event) for bar in bars]
+    return max((price for price in known if price is not None), key=lambda price: price.ts, default=None)
 
 
 def yield_of_curve(cache: Any, name: str, years: float) -> float | None:

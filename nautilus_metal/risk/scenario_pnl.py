@@ -1,5 +1,6 @@
 """P&L of each position in each scenario of the VaR: what hedges are fitted on."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +33,7 @@ def scenario_pnl(
     periods_per_year: float = 252.0,
     vol_of_vol: ByUnderlying = None,
     spot_vol_correlation: ByUnderlying = None,
+    volatility_returns: Mapping[str, ArrayLike] | None = None,
     **model_options: Any,
 ) -> Array:
     """Value every position in every scenario, in float64 on the host.
@@ -46,7 +48,9 @@ def scenario_pnl(
         The positions.
     returns : array_like
         Log returns, shape (periods, instruments), oldest first, columns in the order of `book.instruments`.
-    model, horizon, scenarios, seed, sampler, periods_per_year, vol_of_vol, spot_vol_correlation, **model_options
+    model, horizon, scenarios, seed, sampler, periods_per_year, **model_options
+        As in `assess`.
+    vol_of_vol, spot_vol_correlation, volatility_returns
         As in `assess`.
 
     Returns
@@ -79,7 +83,7 @@ def scenario_pnl(
     if not len(book.option_index):
         changes = relative_changes(spots, row.linear).numpy()
         return book.values[:, None] * changes[book.instrument_index]
-    law = VolatilityLaw(vol_of_vol, spot_vol_correlation)
+    law = VolatilityLaw(vol_of_vol, spot_vol_correlation, volatility_returns)
     task = OptionTask(book, fitted, request, (), law, window, horizon / periods_per_year)
     places, noise = torch.from_numpy(task.volatility_rows[0]), None
     if task.noisy:

@@ -33,6 +33,7 @@ RETURNS = np.random.default_rng(0).standard_t(5, size=400) * 0.008
 CLOSES = SPOT * np.exp(np.cumsum(RETURNS) - RETURNS.sum())
 BARS = BarType.from_str(f"{STOCK}-1-MINUTE-LAST-EXTERNAL")
 SIZE = Quantity.from_int(100_000)
+NONE = {"quantity": 0.0}
 
 
 def option(strike: float, kind: OptionKind, expiry: int = EXPIRY) -> OptionContract:
@@ -49,7 +50,7 @@ FAR = (option(105.0, OptionKind.CALL, 61 * DAY), option(95.0, OptionKind.PUT, 61
 
 
 def years(contract: OptionContract, now: int = DAY) -> float:
-    return (contract.expiration_ns - now) / (365 * DAY)
+    return (contract.expiration_ns - now) / (365.25 * DAY)
 
 
 def sign(contract: OptionContract) -> float:
@@ -96,10 +97,10 @@ def quote(name: InstrumentId, price: float, precision: int, half: float, ts: int
 
 @pytest.fixture
 def ask():
-    """Run one day with what is held and return the requests published."""
+    """Run one day with what is held and return the requests published; options are quoted `lag` seconds early."""
     made = []
 
-    def run(holds, config, quoted=(CALL, PUT, *WINGS, *FAR), listed=(CALL, PUT, *WINGS, *FAR)):
+    def run(holds, config, quoted=(CALL, PUT, *WINGS, *FAR), listed=(CALL, PUT, *WINGS, *FAR), lag=0):
         engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
         made.append(engine)
         cash = [Money(10_000_000, USD)]
@@ -113,13 +114,13 @@ def ask():
         times = [DAY - (len(closes) - i) * 60 * 10**9 for i in range(len(closes))]
         engine.add_data([Bar(BARS, p, p, p, p, SIZE, ts, ts) for p, ts in zip(closes, times, strict=True)])
         for contract in quoted:
-            engine.add_data([quote(contract.id, priced(contract)[0], 4, 0.01)])
+            engine.add_data([quote(contract.id, priced(contract)[0], 4, 0.01, DAY - lag * 10**9)])
         engine.add_data([quote(STOCK, SPOT, 4, 0.005)])
         later = DAY + 1000  # a run ends with its last data, and the actor answers one nanosecond after the trigger's
         engine.add_data([Bar(BARS, price, price, price, price, SIZE, later, later)])
         requests: list = []
         engine.kernel.msgbus.subscribe(HEDGE_REQUEST_TOPIC, requests.append)
-        settings = {"underlying": STOCK, "instruments": (STOCK,), "trigger": STOCK} | config
+        settings = {"instruments": {"STK.SIM": ("STK.SIM",)}, "triggers": (STOCK,)} | config
         actor = HedgeActor(HedgeActorConfig(**settings))
         engine.add_actor(actor)
         engine.add_strategy(Holder(holds))
@@ -148,7 +149,7 @@ def test_stock_that_is_held_counts(ask):
     held = round(10 * unit(CALL)[0])
     requests, actor = ask({CALL.id: -10, STOCK: held}, {"bands": {"delta": 1.0}})
     assert requests == []
-    assert actor.compute().status == "unneeded"
+    assert actor.compute()["STK.SIM"].status == "unneeded"
 
 
 def test_delta_gamma_and_vega_come_into_their_bands_with_options(ask):
@@ -158,8 +159,8 @@ def test_delta_gamma_and_vega_come_into_their_bands_with_options(ask):
     np.testing.assert_allclose(list(request.before.values()), book, rtol=1e-3, atol=1e-2)
     after = book.copy()
     for contract in (*WINGS, *FAR):
-        after += request.orders.get(str(contract.id), {"quantity": 0.0})["quantity"] * unit(contract)
-    after[0] += request.orders["STK.SIM"]["quantity"]
+        after += request.orders.get(str(contract.id), NONE)["quantity"] * unit(contract)
+    after[0] += request.orders.get("STK.SIM", NONE)["quantity"]
     np.testing.assert_allclose(list(request.after.values()), after, rtol=1e-3, atol=0.5)
     assert request.status == "hedged"
     assert (np.abs(after) <= np.array([5.0, 20.0, 20.0]) + 0.5 * np.abs(unit(FAR[0]))).all()
@@ -175,7 +176,7 @@ def test_options_of_other_strategies_are_left_alone_and_expiries_chosen(ask):
 @pytest.mark.parametrize("target", ["minimum_variance", "minimum_es"])
 def test_the_least_risk_on_the_scenarios_of_the_var(ask, target):
     law = {"vol_of_vol": 0.06, "spot_vol_correlation": -0.7}
-    config = {"target": target, "bar_type": BARS, "scenarios": 1000, "hedger": "Hedger-1", **law}
+    config = {"target": target, "bar_types": (BARS,), "scenarios": 1000, "hedger": "Hedger-1", **law}
     (request,), _ = ask({CALL.id: -30, PUT.id: -30}, config)
     positions = [position(CALL, -30.0), position(PUT, -30.0)]
     for contract in (*WINGS, *FAR):
@@ -193,9 +194,6 @@ def test_the_least_risk_on_the_scenarios_of_the_var(ask, target):
     assert request.status == "hedged"
 
 
-NONE = {"quantity": 0.0}
-
-
 def position(contract: OptionContract, quantity: float) -> Position:
     kind = "call" if sign(contract) > 0 else "put"
     terms = Option("STK.SIM", kind, float(contract.strike_price), years(contract), VOL, SPOT)
@@ -210,7 +208,7 @@ def measured(pnl: np.ndarray, target: str) -> float:
 
 
 def test_without_a_history_the_answer_says_so(ask):
-    (request,), _ = ask({CALL.id: -30}, {"target": "minimum_es", "bar_type": BARS, "min_observations": 900})
+    (request,), _ = ask({CALL.id: -30}, {"target": "minimum_es", "bar_types": (BARS,), "min_observations": 900})
     assert request.status == "infeasible"
     assert request.reason.startswith("no scenarios of STK.SIM")
 
@@ -224,45 +222,64 @@ def test_limits_make_an_infeasible_answer_with_a_reason(ask):
     assert 0 < request.risk_after < request.risk_before
 
 
-def test_what_has_no_quote_is_uncovered_and_in_no_figure(ask):
-    lone = option(110.0, OptionKind.CALL)
-    listed = (CALL, PUT, *WINGS, *FAR, lone)
-    _, actor = ask({CALL.id: -10}, {}, listed=listed)
-    assert actor.compute().uncovered == {}
-    (request,), _ = ask({CALL.id: -10, PUT.id: -10}, {"max_quote_age_seconds": 1e-10})
+def test_what_has_no_value_is_uncovered_and_in_no_figure(ask):
+    (request,), _ = ask({CALL.id: -10, PUT.id: -10}, {"volatility_max_age_seconds": 5.0}, lag=6)
     assert request.status == "infeasible"
     assert request.reason == "nothing that is held can be valued"
     assert set(request.uncovered) == {str(CALL.id), str(PUT.id)}
-    assert set(request.uncovered.values()) == {"no fresh quote"}
+    assert set(request.uncovered.values()) == {"no volatility: neither Greeks nor a quote nor a trade"}
     assert request.orders == {}
 
 
-def test_an_underlying_without_a_price_is_an_answer_too(ask):
-    (request,), _ = ask({CALL.id: -10}, {"underlying": InstrumentId(Symbol("NONE"), VENUE)})
+def test_an_option_without_a_fresh_quote_counts_and_is_not_traded(ask):
+    config = {"target": "delta_gamma_vega", "hedger": "Hedger-1", "bands": {"delta": 5.0}}
+    (request,), _ = ask({CALL.id: -10}, config, lag=6)
+    assert (request.status, request.uncovered) == ("hedged", {})
+    assert len(request.orders) > 1
+    (request,), _ = ask({CALL.id: -10}, config | {"max_quote_age_seconds": 5.0}, lag=6)
+    assert request.before["delta"] == pytest.approx(-10 * unit(CALL)[0], rel=1e-4)
+    assert set(request.orders) == {"STK.SIM"}
     assert request.status == "infeasible"
-    assert request.reason == "`underlying` must have a price above 0, NONE.SIM has None"
+
+
+def test_an_underlying_without_a_price_is_an_answer_too(ask):
+    named = {"instruments": {"NONE.SIM": ("NONE.SIM",)}, "underlyings": {"STK": "NONE.SIM"}}
+    (request,), _ = ask({CALL.id: -10}, named)
+    assert request.status == "infeasible"
+    assert request.uncovered == {str(CALL.id): "its underlying NONE.SIM: no price"}
 
 
 def test_nothing_held_is_nothing_asked(ask):
     requests, actor = ask({}, {})
     assert requests == []
-    assert actor.compute().reason == "nothing is held"
+    assert actor.compute()["STK.SIM"].reason == "nothing is held"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"target": "gamma"}, "`target` must be one of delta, delta_gamma_vega"),
-        ({"instruments": ()}, "`instruments` must name at least one instrument"),
-        ({"target": "minimum_es"}, "`bar_type` must be given for the target minimum_es, was None"),
+        ({"instruments": {}}, "`instruments` must name at least one underlying, was empty"),
+        ({"instruments": {"A.X": ()}}, r"`instruments` of A.X must be a tuple of instrument IDs, was \(\)"),
+        ({"instruments": {"A.X": ("B",)}}, "`instruments` of A.X must be instrument IDs, was 'B'"),
+        ({"instruments": {"A.X": ("F.X",), "B.X": ("F.X",)}}, "must have F.X once, was with A.X and B.X"),
+        ({"betas": {"STK.SIM": 0.0}}, "`betas` must be numbers other than 0 of `instruments`, that of STK.SIM was 0"),
+        ({"betas": {"FUT.SIM": 1.0}}, "that of FUT.SIM was 1.0"),
+        ({"target": "minimum_es"}, "`bar_types` must have bars of STK.SIM for the target minimum_es"),
+        ({"target": "minimum_es", "bar_types": (BARS,), "volatility_indices": {"STK.SIM": "VIX.SIM"}}, "of VIX.SIM"),
+        ({"level": 0.9999}, "`levels`"),
+        ({"cost_weight": -1.0}, "`cost_weight` must be at least 0, was -1.0"),
+        ({"rate": math.nan}, "`rate` must be a finite number, was nan"),
+        ({"dividend_yields": {"STK.SIM": math.inf}}, "`dividend_yields` of STK.SIM must be a finite number"),
         ({"scenarios": 0}, "`scenarios` must be a whole number of at least 2, was 0"),
         ({"bands": {"rho": 1.0}}, "`bands` must be on delta, gamma, vega, was on 'rho'"),
         ({"bands": {"delta": -1.0}}, "must be at least 0, that of delta was -1.0"),
-        ({"spot_move": 0.0}, "`spot_move` must be positive, was 0.0"),
-        ({"timer_seconds": 0.0}, "`timer_seconds` must be positive, was 0.0"),
+        ({"spot_move": {"ETF.SIM": 0.01}}, "`spot_move` of STK.SIM must be a finite number, was None"),
+        ({"spot_move": 0.0}, "`spot_move` of STK.SIM must be above 0, was 0.0"),
+        ({"timer_seconds": 0.0}, "`timer_seconds` must be above 0, was 0.0"),
         ({"option_days": (30.0, 7.0)}, "`option_days` must be two ascending numbers of days"),
     ],
 )
 def test_an_error_names_argument_requirement_and_value(change, message):
     with pytest.raises(InputError, match=message):
-        HedgeActor(HedgeActorConfig(**{"underlying": STOCK, "instruments": (STOCK,)} | change))
+        HedgeActor(HedgeActorConfig(**{"instruments": {"STK.SIM": ("STK.SIM",)}} | change))
