@@ -3,13 +3,20 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-mps check bench clean
 
 demo: $(STAMP)
 	$(BIN)/nautilus-metal backtest portfolio_risk
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# The whole suite on a simulated Apple GPU (tests/mps_sim), with the newest table of MPS operators, then the oldest.
+MPS := $(BIN)/python -m pytest --device mps
+
+test-mps: $(STAMP)
+	$(MPS)
+	$(MPS) --mps-torch oldest -m gpu
 
 check: $(STAMP)
 	$(BIN)/ruff check .

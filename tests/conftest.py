@@ -1,4 +1,4 @@
-"""Fixtures for every test: the engines of this machine, and pools that start empty."""
+"""Fixtures for every test: the engines of this machine, the simulated mps device, and pools that start empty."""
 
 import os
 import sys
@@ -7,11 +7,61 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.simulated_mps import simulate
+
 # A busy machine is no failure; CI replays the same examples each time, other runs look for new ones.
 settings.register_profile("project", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("project")
 
 GPU_KINDS = ("mps", "cuda")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device",
+        choices=GPU_KINDS,
+        help="run the fixture `engine` on this kind of device only; where there is no Mac, mps is simulated and is "
+        "what 'auto' picks",
+    )
+    parser.addoption(
+        "--mps-torch",
+        metavar="VERSION",
+        help="the torch version whose MPS operators the simulated device has, or 'oldest' for the oldest that "
+        "pyproject.toml allows (default: the installed one)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--device") == "mps" and sys.platform != "darwin":
+        simulate(config)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    chosen = config.getoption("--device")
+    if chosen not in GPU_KINDS:
+        return
+    others = [item for item in items if _engine_of(item) not in (None, chosen)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in set(others)]
+    for item in items:
+        if "device" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.gpu)
+        marker = item.get_closest_marker("not_simulated")
+        if marker and "mps_sim" in sys.modules:
+            item.add_marker(pytest.mark.skip(reason=f"not on the simulated device: {marker.kwargs['reason']}"))
+
+
+def _engine_of(item: pytest.Item) -> str | None:
+    """Return the kind of device that a test's `engine` is on; None for a test without one."""
+    parameters = getattr(item, "callspec", None)
+    return parameters.params.get("engine") if parameters else None
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> str:
+    """Name the device that whole systems are configured with: the CPU, or what the command line asks for."""
+    return request.config.getoption("--device") or "cpu"
 
 
 @pytest.fixture(params=["cpu", *(pytest.param(kind, marks=pytest.mark.gpu) for kind in GPU_KINDS)])
@@ -24,6 +74,19 @@ def engine(request: pytest.FixtureRequest) -> Iterator["object"]:
         pytest.skip(f"no {kind} device here; available: {', '.join(available_devices())}")
     with ComputeEngine(kind) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def _nothing_beyond_the_device() -> Iterator[None]:
+    """On the simulated device: fail a test that met an operator without an MPS kernel, even if the code went on."""
+    simulator = sys.modules.get("mps_sim")
+    if simulator is None:
+        yield
+        return
+    simulator.reset()
+    yield
+    assert not simulator.missing_ops(), "operators that MPS does not have"
+    assert not simulator.warnings(), "fall-backs that nobody chose"
 
 
 @pytest.fixture(autouse=True)

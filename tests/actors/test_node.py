@@ -29,13 +29,13 @@ def catalog(tmp_path, make_equity, make_bars, random_walk):
     return tmp_path
 
 
-def run(catalog, script, daily, chunk_size):
+def run(catalog, script, daily, chunk_size, device):
     """Run a node and return its reports and the component's states."""
     kinds = [str(daily(name)) for name in (A, B)]
     options = {"bar_types": kinds, "window": 40, "min_observations": 20, "model": "normal", "scenarios": 500}
     room = "nautilus_metal.actors:"
     actors = [
-        ImportableActorConfig(room + "MetalEngineActor", room + "MetalEngineConfig", {"device": "cpu", "seed": 5}),
+        ImportableActorConfig(room + "MetalEngineActor", room + "MetalEngineConfig", {"device": device, "seed": 5}),
         ImportableActorConfig(room + "RiskActor", room + "RiskActorConfig", options),
     ]
     config = BacktestRunConfig(
@@ -61,16 +61,17 @@ def run(catalog, script, daily, chunk_size):
 
 
 @pytest.mark.parametrize("chunk_size", [None, 7])
-def test_a_node_runs_it_from_importable_configuration(catalog, script, daily, chunk_size):
-    reports, states = run(catalog, script, daily, chunk_size)
+def test_a_node_runs_it_from_importable_configuration(catalog, script, daily, chunk_size, device):
+    reports, states = run(catalog, script, daily, chunk_size, device)
     assert len(reports) == DAYS
     assert reports[-1].uncovered == {}
+    assert {report.device for report in reports if report.positions} == {device}
     assert reports[-1].var(0.95) > 0
     assert states == ["STARTING", "RUNNING", "STOPPING", "STOPPED", "DISPOSING", "DISPOSED"]
 
 
-def test_chunks_change_no_figure(catalog, script, daily):
-    whole, _ = run(catalog, script, daily, None)
-    pieces, _ = run(catalog, script, daily, 7)
+def test_chunks_change_no_figure(catalog, script, daily, device):
+    whole, _ = run(catalog, script, daily, None, device)
+    pieces, _ = run(catalog, script, daily, 7, device)
     figures = [[(report.ts_event, report.levels, report.positions) for report in each] for each in (pieces, whole)]
     assert figures[0] == figures[1]

@@ -166,7 +166,7 @@ class Text(HTMLParser):
 
 
 @pytest.mark.slow
-def test_option_hedge_end_to_end(tmp_path, capsys, monkeypatch):
+def test_option_hedge_end_to_end(tmp_path, capsys, monkeypatch, device):
     from backtests import option_hedge
 
     seen = {}
@@ -177,7 +177,7 @@ def test_option_hedge_end_to_end(tmp_path, capsys, monkeypatch):
         return seen[target][2]
 
     monkeypatch.setattr(option_hedge, "execute", kept)
-    options = option_hedge.BacktestOptions("option_hedge", device="cpu", start=START, end=END, out=tmp_path)
+    options = option_hedge.BacktestOptions("option_hedge", device=device, start=START, end=END, out=tmp_path)
     assert option_hedge.run(options) == 0
     facts = json.loads((tmp_path / "summary.json").read_text())
     printed = capsys.readouterr()

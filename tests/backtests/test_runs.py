@@ -81,11 +81,11 @@ def closes_of(market) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-def test_portfolio_risk_end_to_end(tmp_path, capsys):
+def test_portfolio_risk_end_to_end(tmp_path, capsys, device):
     from backtests._data import sp500_stocks
     from backtests.portfolio_risk import STARTING_CASH
 
-    options = ["--start", "2004-06-01", "--end", "2006-06-30", "--device", "cpu", "--scenarios", "1000"]
+    options = ["--start", "2004-06-01", "--end", "2006-06-30", "--device", device, "--scenarios", "1000"]
     options += ["--model", "all"]
     assert main(["backtest", "portfolio_risk", *options, "--out", str(tmp_path)]) == 0
     from datetime import date
@@ -94,7 +94,7 @@ def test_portfolio_risk_end_to_end(tmp_path, capsys):
     facts = check(tmp_path, closes_of(market), ALL_MODELS)
     assert facts["market_days"] == len(market.ts)
     assert facts["holdout"]["from"] == "2006-01-01"
-    assert facts["device"] == "cpu"
+    assert facts["device"] == device
     assert facts["scenarios"]["normal"] == 1_000
     assert facts["pool_hit_rate"] > 0.9
     assert facts["portfolio"]["orders"] > 500
@@ -106,11 +106,11 @@ def test_portfolio_risk_end_to_end(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_node_config_end_to_end(tmp_path, capsys):
+def test_node_config_end_to_end(tmp_path, capsys, device):
     from backtests._data import us_indices
 
     options = ["--start", "2007-01-01", "--end", "2008-12-31", "--model", "historical,normal", "--scenarios", "500"]
-    assert main(["backtest", "node_config", *options, "--device", "cpu", "--out", str(tmp_path), "--quiet"]) == 0
+    assert main(["backtest", "node_config", *options, "--device", device, "--out", str(tmp_path), "--quiet"]) == 0
     facts = check(tmp_path, closes_of(us_indices(None, None)), ("historical", "normal"))
     settings = facts["settings"]
     assert settings["reports heard"] == settings["reports read back from the stream"] == facts["reports"]
@@ -119,17 +119,17 @@ def test_node_config_end_to_end(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_node_config_warms_up_from_the_catalog(tmp_path):
-    options = ["--start", "2007-01-01", "--end", "2008-06-30", "--model", "historical", "--device", "cpu", "--quiet"]
+def test_node_config_warms_up_from_the_catalog(tmp_path, device):
+    options = ["--start", "2007-01-01", "--end", "2008-06-30", "--model", "historical", "--device", device, "--quiet"]
     assert main(["backtest", "node_config", *options, "--out", str(tmp_path)]) == 0
     assert json.loads((tmp_path / "summary.json").read_text())["uncovered"] == {}
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_reports(tmp_path):
+def test_the_same_seed_gives_the_same_reports(tmp_path, device):
     options = ["--start", "2007-01-01", "--end", "2008-06-30", "--model", "normal", "--scenarios", "500", "--quiet"]
     frames = []
     for name in ("a", "b"):
-        assert main(["backtest", "node_config", *options, "--device", "cpu", "--out", str(tmp_path / name)]) == 0
+        assert main(["backtest", "node_config", *options, "--device", device, "--out", str(tmp_path / name)]) == 0
         frames.append(rows_of(tmp_path / name).drop(columns=["milliseconds", "pool_hit_rate"]))
     pd.testing.assert_frame_equal(*frames)
