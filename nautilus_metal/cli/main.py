@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from nautilus_metal import __version__
 from nautilus_metal.cli.backtest import guarded, list_backtests, load
-from nautilus_metal.cli.doctor import doctor
+from nautilus_metal.cli.doctor import add_doctor
+from nautilus_metal.cli.live import add_live
 from nautilus_metal.cli.options import add_options, parsed
 
 
@@ -33,9 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"nautilus_metal {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_backtest(commands)
+    add_live(commands)
     _add_bench(commands)
-    command = commands.add_parser("doctor", help="what is installed, which devices are there, what is missing")
-    command.set_defaults(action=lambda _: doctor())
+    add_doctor(commands)
     return parser
 
 

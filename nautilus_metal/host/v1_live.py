@@ -20,7 +20,7 @@ from nautilus_metal.host.v1_replay import ReplayDataClientFactory
 from nautilus_metal.host.v1_replay_config import ReplayDataClientConfig
 
 _POLL_SECONDS = 0.02
-_FACTORIES = {
+_FACTORIES: dict[Any, Any] = {
     ReplayDataClientConfig: ReplayDataClientFactory,
     SandboxExecutionClientConfig: SandboxLiveExecClientFactory,
 }
