@@ -1,6 +1,8 @@
 """The engine component and the actors: what a user puts into a system's configuration."""
 
+from nautilus_metal.actors.controller import RiskController, RiskControllerConfig
 from nautilus_metal.actors.engine import MetalEngine, MetalEngineActor, MetalEngineConfig
+from nautilus_metal.actors.gate import RiskGate, RiskGateConfig
 from nautilus_metal.actors.hedge import HedgeActor
 from nautilus_metal.actors.hedge_config import HedgeActorConfig
 from nautilus_metal.actors.risk import RiskActor, RiskActorConfig
@@ -13,4 +15,8 @@ __all__ = [
     "MetalEngineConfig",
     "RiskActor",
     "RiskActorConfig",
+    "RiskController",
+    "RiskControllerConfig",
+    "RiskGate",
+    "RiskGateConfig",
 ]

@@ -19,6 +19,16 @@ from nautilus_metal.host.v1 import (
     custom_data,
     moving_average,
 )
+from nautilus_metal.host.v1_config_check import NodeSettings
+from nautilus_metal.host.v1_gate import (
+    Controller,
+    OrderIntent,
+    OrderRoute,
+    Ruling,
+    Sizes,
+    set_trading_state,
+    trading_state,
+)
 from nautilus_metal.host.v1_indicators import (
     MovingAverageConvergenceDivergence,
     MovingAverageType,
@@ -80,6 +90,7 @@ __all__ = [
     "BarType",
     "Component",
     "ComponentId",
+    "Controller",
     "Data",
     "Holding",
     "Indicator",
@@ -87,7 +98,10 @@ __all__ = [
     "LiveNode",
     "MovingAverageConvergenceDivergence",
     "MovingAverageType",
+    "NodeSettings",
     "OptionFacts",
+    "OrderIntent",
+    "OrderRoute",
     "Phase",
     "PriceType",
     "Priced",
@@ -99,6 +113,8 @@ __all__ = [
     "ReplayDataClientConfig",
     "ReplayDataClientFactory",
     "ReplayFaults",
+    "Ruling",
+    "Sizes",
     "Tradable",
     "TradeTick",
     "after_time_stamp",
@@ -135,8 +151,10 @@ __all__ = [
     "quote_mid",
     "recover",
     "request_history",
+    "set_trading_state",
     "settings_of",
     "subscribe_option",
     "tradable",
+    "trading_state",
     "yield_of_curve",
 ]

@@ -1,0 +1,110 @@
+"""What working orders make of a book: the changes that a risk gate asks about."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from nautilus_metal.host import OrderIntent
+
+Changes = dict[str, float]
+
+
+def reduces(intent: OrderIntent, held: float, working: Sequence[OrderIntent]) -> bool:
+    """Whether an order can only bring a position nearer to nothing.
+
+    It is reduce-only, or closes an order of its own list, or is against the position and, with the working orders of
+    its side that are not, no larger than it.
+
+    Parameters
+    ----------
+    intent : OrderIntent
+        The order.
+    held : float
+        Signed quantity of its instrument.
+    working : sequence of OrderIntent
+        Other orders.
+    """
+    if intent.reduce_only or intent.closes:
+        return True
+    if not intent.quantity * held < 0:
+        return False
+    bought, sold = _sides(intent.instrument, working)
+    same_side = bought if intent.quantity > 0 else -sold
+    return abs(intent.quantity) + same_side <= abs(held) * (1 + 1e-12)
+
+
+def cases(
+    holdings: Mapping[str, float],
+    known: Mapping[str, float],
+    working: Sequence[OrderIntent],
+    intents: Sequence[OrderIntent],
+) -> list[Changes]:
+    """Changes of a book of `known` quantities that orders and fills since then may have made without `intents`.
+
+    The first case has every working order filled. The second one has, by instrument, only those of the side that
+    makes the larger position, and for what is asked about those of the side that is asked for: an order that may
+    not fill gives no relief. It is left out where it is the same.
+
+    Parameters
+    ----------
+    holdings, known : mapping of str to float
+        Signed quantities by instrument: held now, and in the book that the risk was computed of.
+    working : sequence of OrderIntent
+        Orders that may fill.
+    intents : sequence of OrderIntent
+        What is asked about.
+    """
+    moved = {name: holdings.get(name, 0.0) - known.get(name, 0.0) for name in {**known, **holdings}}
+    asked = {intent.instrument: intent.quantity for intent in intents}
+    every, adverse = dict(moved), dict(moved)
+    for name in dict.fromkeys(intent.instrument for intent in working):
+        bought, sold = _sides(name, working)
+        held = holdings.get(name, 0.0)
+        long_side = asked[name] > 0 if name in asked else abs(held + bought) >= abs(held - sold)
+        every[name] = every.get(name, 0.0) + bought - sold
+        adverse[name] = adverse.get(name, 0.0) + (bought if long_side else -sold)
+    found = [{name: change for name, change in case.items() if change} for case in (every, adverse)]
+    return found[:1] if found[0] == found[1] else found
+
+
+def combined(case: Changes, more: Changes) -> Changes:
+    """Add changes."""
+    return {name: case.get(name, 0.0) + more.get(name, 0.0) for name in {**case, **more}}
+
+
+def asked_for(intents: Iterable[OrderIntent]) -> Changes:
+    """Changes that orders make where they fill, of a group whose orders cancel each other the largest."""
+    changes: Changes = {}
+    for intent in _one_of_each_group(intents):
+        changes[intent.instrument] = changes.get(intent.instrument, 0.0) + intent.quantity
+    return changes
+
+
+def worth(intent: OrderIntent, held: float, price: float | None) -> float:
+    """How much an order's own price makes of one unit, in units at the last price.
+
+    An order that adds to a position counts at the dearer of its own price and the last one; one against it at one.
+    """
+    if intent.price is None or not price or price < 0 or intent.quantity * held < 0:
+        return 1.0
+    return max(1.0, intent.price / price)
+
+
+def whole_lots(quantity: float, lot: float | None) -> float:
+    """Round a quantity without sign down to lots; what is a thousandth of one short counts as whole."""
+    return quantity if lot is None or lot <= 0 else round(math.floor(quantity / lot + 1e-3) * lot, 12)
+
+
+def _sides(instrument: str, working: Iterable[OrderIntent]) -> tuple[float, float]:
+    """Quantities of working buys and sells that may change a position, both without sign."""
+    mine = [one for one in working if one.instrument == instrument and not (one.reduce_only or one.closes)]
+    quantities = [one.quantity for one in _one_of_each_group(mine)]
+    return sum(q for q in quantities if q > 0), -sum(q for q in quantities if q < 0)
+
+
+def _one_of_each_group(intents: Iterable[OrderIntent]) -> list[OrderIntent]:
+    chosen: dict[tuple[str, ...], OrderIntent] = {}
+    for intent in intents:
+        key = intent.group or (intent.order_id,)
+        if key not in chosen or abs(intent.quantity) > abs(chosen[key].quantity):
+            chosen[key] = intent
+    return list(chosen.values())

@@ -1,0 +1,314 @@
+"""Standing between strategies and the risk engine of a NautilusTrader 1.x system: orders judged, trimmed, denied."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.execution.messages import ModifyOrder, SubmitOrder, SubmitOrderList
+from nautilus_trader.model.enums import ContingencyType, OrderSide, OrderStatus, TradingState
+from nautilus_trader.model.events import OrderUpdated
+from nautilus_trader.risk.engine import RiskEngine
+from nautilus_trader.trading.controller import Controller
+
+from nautilus_metal.host.v1_runtime import last_price
+
+__all__ = ["Controller", "OrderIntent", "OrderRoute", "Ruling", "Sizes", "set_trading_state", "trading_state"]
+
+_ENDPOINTS = ("RiskEngine.execute", "OrderEmulator.execute")  # what the emulator releases passes no risk engine
+_ONE_CANCELS = (ContingencyType.OCO, ContingencyType.OUO)
+_BEFORE_SUBMISSION = (OrderStatus.INITIALIZED, OrderStatus.RELEASED)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderIntent:
+    """What an order would do to the book.
+
+    Attributes
+    ----------
+    order_id, instrument, strategy : str
+        Identifiers.
+    tags : tuple of str
+        Of the order.
+    quantity : float
+        Signed: what is left to fill, or what a modification adds. NaN where it is in quote currency and no price is
+        known.
+    price : float or None
+        The order's own, its trigger where it has no limit; None for a market order.
+    reduce_only : bool
+        Whether the venue lets it only reduce a position.
+    closes : bool
+        Whether it waits for an order of the other side, of at least its size, that it closes.
+    group : tuple of str
+        Orders of which one cancels the others, this one included; empty for none.
+    """
+
+    order_id: str
+    instrument: str
+    strategy: str
+    tags: tuple[str, ...]
+    quantity: float
+    price: float | None
+    reduce_only: bool
+    closes: bool
+    group: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Quantities that an order may have.
+
+    Attributes
+    ----------
+    lot, least : float
+        The increment, and the smallest that the venue takes; 0 for none.
+    cuttable : bool
+        Whether the order can still be changed before anybody has seen it.
+    """
+
+    lot: float
+    least: float
+    cuttable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What is to become of an order or a list of orders.
+
+    Attributes
+    ----------
+    reason : str or None
+        Why it is denied, or trimmed; None lets it through.
+    trim_to : float or None
+        Quantity, without sign, to which a single order is cut; None denies it.
+    always : bool
+        Let it through although the trading state is REDUCING.
+    """
+
+    reason: str | None = None
+    trim_to: float | None = None
+    always: bool = False
+
+
+class OrderRoute:
+    """Takes the place of the risk engine's endpoint, and of the emulator's, and forwards what a judge lets through.
+
+    Parameters
+    ----------
+    owner : Actor
+        Registered with a trader.
+    judge : callable
+        ``judge(intents, sizes)`` returns a `Ruling` on what would be submitted, orders of one list together, with the
+        `Sizes` of the first.
+    """
+
+    def __init__(self, owner: Any, judge: Callable[[Sequence[OrderIntent], Sizes], Ruling]) -> None:
+        self._owner, self._judge = owner, judge
+        self._risk = _risk_engine(owner.msgbus)
+        self._originals: dict[str, tuple[Callable[[Any], None], Callable[[Any], None]]] = {}
+        self._passed: dict[Any, Any] = {}
+
+    def take(self) -> None:
+        """Take the endpoints over, where that has not happened."""
+        bus = self._owner.msgbus
+        for endpoint in _ENDPOINTS:
+            if endpoint not in self._originals and endpoint in bus.endpoints():
+                original = _withdrawn(bus, endpoint)
+
+                def route(command: Any, forward: Callable[[Any], None] = original) -> None:
+                    self._route(command, forward)
+
+                bus.register(endpoint, route)
+                self._originals[endpoint] = (original, route)
+
+    def give_back(self) -> None:
+        """Give the endpoints back; one that somebody else took in the meantime stays theirs."""
+        bus = self._owner.msgbus
+        for endpoint, (original, own) in self._originals.items():
+            if endpoint not in bus.endpoints():
+                continue
+            current = _withdrawn(bus, endpoint)
+            bus.register(endpoint, original if current is own else current)
+        self._originals.clear()
+        self._passed.clear()
+
+    @property
+    def reducing(self) -> bool:
+        """Whether the trading state is REDUCING."""
+        return bool(self._risk.trading_state == TradingState.REDUCING)
+
+    def working(self) -> list[OrderIntent]:
+        """Orders that may fill: at the venue, on the way there, emulated, or let through and not yet sent."""
+        cache = self._owner.cache
+        self._passed = {key: one for key, one in self._passed.items() if one.status in _BEFORE_SUBMISSION}
+        found = [*cache.orders_open(), *cache.orders_inflight(), *cache.orders_emulated(), *self._passed.values()]
+        distinct = {order.client_order_id: order for order in found if not order.is_closed}
+        return [self._intent(order, order.leaves_qty, distinct.values()) for order in distinct.values()]
+
+    def _route(self, command: Any, forward: Callable[[Any], None]) -> None:
+        if isinstance(command, SubmitOrder):
+            self._submit(command, [command.order], forward)
+        elif isinstance(command, SubmitOrderList):
+            self._submit(command, command.order_list.orders, forward)
+        elif isinstance(command, ModifyOrder):
+            self._modify(command, forward)
+        else:
+            forward(command)
+
+    def _submit(self, command: Any, orders: list[Any], forward: Callable[[Any], None]) -> None:
+        first = orders[0]
+        ruling = self._judge([self._intent(order, order.quantity, orders) for order in orders], self._sizes(orders))
+        if ruling.reason is not None and ruling.trim_to is None:
+            self._risk._deny_command(command, ruling.reason)
+            return
+        if ruling.trim_to is not None:
+            self._cut(first, ruling.trim_to)
+        self._passed |= {order.client_order_id: order for order in orders}
+        if ruling.always and len(orders) == 1 and self._adds_while_reducing(first):
+            self._send(command, first)
+        else:
+            forward(command)
+
+    def _sizes(self, orders: Sequence[Any]) -> Sizes:
+        order, instrument = orders[0], self._owner.cache.instrument(orders[0].instrument_id)
+        if instrument is None:
+            return Sizes(0.0, 0.0, cuttable=False)
+        fresh = order.status in _BEFORE_SUBMISSION and not order.is_quote_quantity
+        least = float(instrument.min_quantity or 0)
+        return Sizes(float(instrument.size_increment), least, cuttable=fresh and len(orders) == 1)
+
+    def _cut(self, order: Any, size: float) -> None:
+        """Change an order in place as the host's execution algorithms change theirs, and tell its strategy."""
+        quantity = self._owner.cache.instrument(order.instrument_id).make_qty(size)
+        now, cache = self._owner.clock.timestamp_ns(), self._owner.cache
+        updated = OrderUpdated(
+            trader_id=order.trader_id,
+            strategy_id=order.strategy_id,
+            instrument_id=order.instrument_id,
+            client_order_id=order.client_order_id,
+            venue_order_id=order.venue_order_id,
+            account_id=order.account_id,
+            quantity=quantity,
+            price=None,
+            trigger_price=None,
+            event_id=UUID4(),
+            ts_event=now,
+            ts_init=now,
+        )
+        order.apply(updated)
+        cache.update_order(order)
+        self._owner.msgbus.publish(f"events.order.{order.strategy_id}", updated)
+
+    def _modify(self, command: Any, forward: Callable[[Any], None]) -> None:
+        order = self._owner.cache.order(command.client_order_id)
+        if order is None or order.is_closed or command.quantity is None or command.quantity <= order.quantity:
+            forward(command)
+            return
+        ruling = self._judge([self._intent(order, command.quantity - order.quantity, ())], self._sizes([order]))
+        if ruling.reason is None:
+            forward(command)
+        else:
+            self._risk._reject_modify_order(order, ruling.reason)
+
+    def _adds_while_reducing(self, order: Any) -> bool:
+        """Whether the host would deny it for its side alone."""
+        portfolio = self._owner.portfolio
+        same_side = portfolio.is_net_long if order.side == OrderSide.BUY else portfolio.is_net_short
+        known = self._owner.cache.instrument(order.instrument_id) is not None
+        return self.reducing and known and bool(same_side(order.instrument_id))
+
+    def _send(self, command: Any, order: Any) -> None:
+        """Do what the risk engine does with an order, but for its look at the trading state."""
+        risk, instrument = self._risk, self._owner.cache.instrument(order.instrument_id)
+        checks = (risk._check_order, order), (risk._check_orders_risk, [order])
+        if risk.is_bypassed or all(check(instrument, checked) for check, checked in checks):
+            risk._order_submit_throttler.send(command)
+
+    def _intent(self, order: Any, size: Any, others: Iterable[Any]) -> OrderIntent:
+        sign = 1.0 if order.side == OrderSide.BUY else -1.0
+        price = getattr(order, "price", None) if order.has_price else None
+        if price is None and order.has_trigger_price:
+            price = order.trigger_price
+        own = None if price is None else float(price)
+        return OrderIntent(
+            order_id=order.client_order_id.value,
+            instrument=str(order.instrument_id),
+            strategy=order.strategy_id.value,
+            tags=tuple(order.tags or ()),
+            quantity=sign * self._in_base(order, float(size), own),
+            price=own,
+            reduce_only=order.is_reduce_only,
+            closes=self._closes(order, others),
+            group=_group(order),
+        )
+
+    def _in_base(self, order: Any, size: float, price: float | None) -> float:
+        if not order.is_quote_quantity:
+            return size
+        instrument = self._owner.cache.instrument(order.instrument_id)
+        known = price or last_price(self._owner.cache, str(order.instrument_id))
+        return math.nan if instrument is None or not known else size / (known * float(instrument.multiplier))
+
+    def _closes(self, order: Any, others: Iterable[Any]) -> bool:
+        if order.parent_order_id is None:
+            return False
+        listed = (other for other in others if other.client_order_id == order.parent_order_id)
+        parent = next(listed, None) or self._owner.cache.order(order.parent_order_id)
+        return (
+            parent is not None
+            and parent.instrument_id == order.instrument_id
+            and parent.side != order.side
+            and order.quantity <= parent.quantity
+        )
+
+
+def _group(order: Any) -> tuple[str, ...]:
+    if order.contingency_type not in _ONE_CANCELS or not order.linked_order_ids:
+        return ()
+    return tuple(sorted({order.client_order_id.value, *(linked.value for linked in order.linked_order_ids)}))
+
+
+def trading_state(trader: Any) -> str:
+    """Return "ACTIVE", "REDUCING" or "HALTED"."""
+    return str(TradingState(trader._risk_engine.trading_state).name)
+
+
+def set_trading_state(trader: Any, name: str) -> None:
+    """Set it; the host has no message for that, only its own method."""
+    state = TradingState[name]
+    if trader._risk_engine.trading_state != state:
+        trader._risk_engine.set_trading_state(state)
+
+
+def _risk_engine(msgbus: Any) -> Any:
+    """The host's own, by what it subscribes to: an actor is given no reference to it."""
+    for subscription in msgbus.subscriptions("events.order.*"):
+        owner = getattr(subscription.handler, "__self__", None)
+        if isinstance(owner, RiskEngine):
+            return owner
+    raise LookupError("this system has no risk engine on its message bus")
+
+
+class _Finder:
+    """Equal to any handler: the bus hands a handler back only to who can show it."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.found: Any = None
+
+    def __eq__(self, other: object) -> bool:
+        self.found = other
+        return True
+
+    def __call__(self, message: Any) -> None:
+        """Take no message: the bus wants something callable."""
+
+
+def _withdrawn(msgbus: Any, endpoint: str) -> Callable[[Any], None]:
+    """Deregister an endpoint, whoever has it, and return its handler."""
+    finder = _Finder()
+    msgbus.deregister(endpoint, finder)
+    handler: Callable[[Any], None] = finder.found
+    return handler
