@@ -13,6 +13,7 @@ from nautilus_metal.messages import HEDGE_REQUEST_TOPIC, HedgeRequest
 from strategies.positions import require
 
 NANOSECONDS = 1_000_000_000
+_TAG, _ANY = "hedge of ", ""
 
 
 class HedgerConfig(StrategyConfig, frozen=True, kw_only=True):
@@ -69,8 +70,9 @@ class HedgerConfig(StrategyConfig, frozen=True, kw_only=True):
 class Hedger(Strategy):
     """Trades what a `HedgeRequest` asks for, once, and waits until its orders are done before it hears the next.
 
-    Orders are immediate-or-cancel: what a thin market leaves unfilled is the next request's business. A request that
-    is older than one's own last fill, or than `max_age_seconds`, was made for another position and is dropped.
+    Each underlying waits for its own orders. They are immediate-or-cancel: what a thin market leaves unfilled is the
+    next request's business. A request that is older than the last fill in its underlying, or than `max_age_seconds`,
+    was made for another position and is dropped.
 
     Attributes
     ----------
@@ -84,7 +86,7 @@ class Hedger(Strategy):
         super().__init__(config)
         self.executed = 0
         self.refused: Counter[str] = Counter()
-        self._last_fill = 0
+        self._last_fill: dict[str, int] = {}
         self._blocked: dict[InstrumentId, int] = {}
 
     def on_start(self) -> None:
@@ -100,8 +102,9 @@ class Hedger(Strategy):
 
     def on_reset(self) -> None:
         """Forget what happened."""
-        self.executed, self._last_fill = 0, 0
+        self.executed = 0
         self.refused.clear()
+        self._last_fill.clear()
         self._blocked.clear()
 
     def on_hedge_request(self, request: HedgeRequest) -> None:
@@ -112,12 +115,14 @@ class Hedger(Strategy):
         if problem is not None:
             self.refused[problem] += 1
             return
-        sent = [self._execute(name, order["quantity"]) for name, order in request.orders.items()]
+        orders = request.orders.items()
+        sent = [self._execute(name, order["quantity"], request.underlying) for name, order in orders]
         self.executed += any(sent)
 
     def on_order_filled(self, event: Any) -> None:
         """Note the time: a request from before it is out of date."""
-        self._last_fill = max(self._last_fill, event.ts_event)
+        underlying = _underlying(self.cache.order(event.client_order_id))
+        self._last_fill[underlying] = max(self._last_fill.get(underlying, 0), event.ts_event)
 
     def on_order_rejected(self, event: Any) -> None:
         """Leave the instrument alone for a while."""
@@ -130,10 +135,13 @@ class Hedger(Strategy):
     def _problem(self, request: HedgeRequest) -> str | None:
         """Say why a request is not executed, or None."""
         config = self.config
-        if self.cache.orders_open(strategy_id=self.id) or self.cache.orders_inflight(strategy_id=self.id):
+        at_work = self.cache.orders_open(strategy_id=self.id) + self.cache.orders_inflight(strategy_id=self.id)
+        concerned = (request.underlying, _ANY)
+        if any(_underlying(order) in concerned for order in at_work):
             return "orders at work"
         age = self.clock.timestamp_ns() - request.ts_init
-        if age > config.max_age_seconds * NANOSECONDS or request.ts_init < self._last_fill:
+        last_fill = max(self._last_fill.get(underlying, 0) for underlying in concerned)
+        if age > config.max_age_seconds * NANOSECONDS or request.ts_init < last_fill:
             return "out of date"
         if request.status == "unneeded" or not request.orders:
             return "nothing to trade"
@@ -144,7 +152,7 @@ class Hedger(Strategy):
             return "within the band"
         return None
 
-    def _execute(self, name: str, quantity: float) -> bool:
+    def _execute(self, name: str, quantity: float, underlying: str) -> bool:
         """Send the orders of one leg, cut to the limit; return whether there was one."""
         instrument_id = InstrumentId.from_str(name)
         instrument = self.cache.instrument(instrument_id)
@@ -159,23 +167,23 @@ class Hedger(Strategy):
         if lots <= 0.0 or lots < least:
             self.refused["beyond the limit" if limit < abs(held + quantity) else "less than one lot"] += 1
             return False
-        self._send(instrument, OrderSide.BUY if quantity > 0 else OrderSide.SELL, lots)
+        self._send(instrument, OrderSide.BUY if quantity > 0 else OrderSide.SELL, lots, underlying)
         return True
 
-    def _send(self, instrument: Any, side: OrderSide, lots: float) -> None:
+    def _send(self, instrument: Any, side: OrderSide, lots: float, underlying: str) -> None:
         """Close what is held on the other side first, position by position, then open the rest."""
         sign = 1.0 if side == OrderSide.BUY else -1.0
         for position in self._positions(instrument.id):
             part = min(lots, position.quantity.as_double())
             if position.signed_qty * sign < 0.0 and part > 0.0:
-                self._order(instrument, side, part, position.id)
+                self._order(instrument, side, part, position.id, underlying)
                 lots -= part
         if lots > 0.5 * float(instrument.size_increment):
-            self._order(instrument, side, lots, None)
+            self._order(instrument, side, lots, None, underlying)
 
-    def _order(self, instrument: Any, side: OrderSide, lots: float, position_id: Any) -> None:
+    def _order(self, instrument: Any, side: OrderSide, lots: float, position_id: Any, underlying: str) -> None:
         order = self.order_factory.market(
-            instrument.id, side, instrument.make_qty(lots), time_in_force=TimeInForce.IOC, tags=["hedge"]
+            instrument.id, side, instrument.make_qty(lots), time_in_force=TimeInForce.IOC, tags=[_TAG + underlying]
         )
         self.submit_order(order, position_id=position_id)
 
@@ -198,3 +206,9 @@ def within(held: float, quantity: float, limit: float) -> float:
     """
     room = max(limit - held, 0.0) if quantity > 0.0 else max(limit + held, 0.0)
     return min(quantity, room) if quantity > 0.0 else max(quantity, -room)
+
+
+def _underlying(order: Any) -> str:
+    """What an order hedges, by its tag; `_ANY` where it has none, such as a settlement or a close at the end."""
+    tags = (order.tags if order is not None else None) or ()
+    return next((tag.removeprefix(_TAG) for tag in tags if tag.startswith(_TAG)), _ANY)

@@ -65,18 +65,20 @@ def play(request):
     """Run requests against a market with quotes every second; return what was held after each, and the hedger."""
     made = []
 
-    def run(script, size: int = 10_000, fresh: bool = True, most: int = 100_000, **settings):
+    def run(script, size=10_000, fresh=True, most=100_000, least=1, quoted=(FUND, OTHER), **settings):
         engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
         made.append(engine)
         engine.add_venue(VENUE, request.param, AccountType.MARGIN, [Money(10_000_000, USD)], USD, Decimal(10))
         for name in (FUND, OTHER):
-            terms = {"max_quantity": Quantity.from_int(most), "ts_event": 0, "ts_init": 0}
+            terms = {"max_quantity": Quantity.from_int(most), "min_quantity": Quantity.from_int(least)}
+            terms |= {"ts_event": 0, "ts_init": 0}
             engine.add_instrument(Equity(name, name.symbol, USD, 2, Price(0.01, 2), Quantity.from_int(1), **terms))
             quotes = [
                 QuoteTick(name, Price(99.99, 2), Price(100.01, 2), *[Quantity.from_int(size)] * 2, *[s * SECOND] * 2)
                 for s in range(1, 10)
             ]
-            engine.add_data(quotes, sort=False)
+            if name in quoted:
+                engine.add_data(quotes, sort=False)
         engine.sort_data()
         hedger = Hedger(HedgerConfig(**settings))
         engine.add_actor(Asker(script, fresh))
@@ -139,6 +141,36 @@ def test_no_second_request_while_orders_work_or_from_before_a_fill(play):
     assert (held.now(), hedger.refused) == (0.0, {"out of date": 1})
 
 
+def test_underlyings_do_not_wait_for_one_another(play):
+    other = {"underlying": "OTHER.SIM"}
+    script = {
+        1: [request({"FUND.SIM": 20.0}), request({"OTHER.SIM": 5.0}, **other), request({"OTHER.SIM": 5.0}, **other)],
+        2: [request({"FUND.SIM": 1.0}), request({"OTHER.SIM": 1.0}, **other)],
+    }
+    held, hedger = play(script)
+    assert (held.now(FUND), held.now(OTHER)) == (21.0, 6.0)
+    assert hedger.refused == {"orders at work": 1}
+    before = request({"OTHER.SIM": 5.0}, ts=SECOND, **other)  # made before the fill in the other underlying
+    held, hedger = play({1: [request({"FUND.SIM": 20.0}, ts=SECOND + 1)], 2: [before]}, fresh=False)
+    assert (held.now(OTHER), hedger.refused) == (5.0, {})
+
+
+def test_a_market_that_has_no_price_rejects_and_the_instrument_is_left_alone(play):
+    script = {second: [request({"OTHER.SIM": 5.0, "FUND.SIM": 1.0})] for second in (1, 2, 7)}
+    held, hedger = play(script, quoted=(FUND,), retry_seconds=4.0)
+    assert (held.now(OTHER), held.now(FUND)) == (0.0, 3.0)
+    assert hedger.refused == {"refused by the venue": 1}
+    assert [order.status.name for order in held.engine.cache.orders(instrument_id=OTHER)] == ["REJECTED"] * 2
+
+
+def test_lots_are_whole_and_not_below_the_least(play):
+    held, hedger = play({1: [request({"FUND.SIM": 20.7})], 2: [request({"FUND.SIM": 0.9})]})
+    assert held.now() == 20.0
+    assert hedger.refused == {"less than one lot": 1}
+    held, hedger = play({1: [request({"FUND.SIM": 9.0})], 2: [request({"FUND.SIM": 10.0})]}, least=10)
+    assert (held.now(), hedger.refused) == (10.0, {"less than one lot": 1})
+
+
 def test_what_a_thin_market_leaves_is_left_to_the_next_request(play):
     held, hedger = play({1: [request({"FUND.SIM": 50.0})], 3: [request({"FUND.SIM": 20.0})]}, size=30)
     assert held.now() == 50.0
@@ -197,10 +229,24 @@ def test_flattens_at_the_end_where_asked(play):
     assert held.now() == 0.0
 
 
-def test_reset_forgets(play):
-    _, hedger = play({1: [request({"FUND.SIM": 20.0}), request({"FUND.SIM": 20.0})]})
-    hedger.reset()
+def test_a_second_run_is_like_the_first(play):
+    """Neither fills nor refusals of the first run, which are later, are in its way."""
+    script = {second: [request({"FUND.SIM": size})] for second, size in ((1, 20.0), (2, 5_000.0), (7, 1.0))}
+    script[8] = [request({"OTHER.SIM": 5.0})]
+    held, hedger = play(script, most=1_000, retry_seconds=1e6)
+    first = held.now(), hedger.executed, dict(hedger.refused)
+    assert first == (20.0, 3, {"refused by the venue": 1})
+    held.engine.reset()
     assert (hedger.executed, hedger.refused) == (0, {})
+    held.engine.run()
+    assert (held.now(), hedger.executed, dict(hedger.refused)) == first
+
+
+def test_a_stopped_hedger_hears_nothing(play):
+    held, hedger = play({1: [request({"FUND.SIM": 20.0})]})
+    topic = f"data.{DataType(HedgeRequest).topic}"
+    held.engine.kernel.msgbus.publish(topic, request({"FUND.SIM": 20.0}, ts=10 * SECOND))
+    assert (hedger.executed, hedger.refused) == (1, {})
 
 
 @given(held=st.floats(-1e6, 1e6), quantity=st.floats(-1e6, 1e6), limit=st.floats(0, 1e6))
