@@ -14,6 +14,7 @@ settings.register_profile("project", deadline=None, derandomize=bool(os.environ.
 settings.load_profile("project")
 
 GPU_KINDS = ("mps", "cuda")
+os.environ.pop("PYTORCH_ENABLE_MPS_FALLBACK", None)  # it would hide gaps; torch reads it when it is imported
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,6 +63,14 @@ def _engine_of(item: pytest.Item) -> str | None:
 def device(request: pytest.FixtureRequest) -> str:
     """Name the device that whole systems are configured with: the CPU, or what the command line asks for."""
     return request.config.getoption("--device") or "cpu"
+
+
+@pytest.fixture
+def simulator() -> object:
+    """The simulated mps device, for tests of its counters; they are skipped where it is not in use."""
+    if "mps_sim" not in sys.modules:
+        pytest.skip("counted on the simulated device only: run `make test-mps`")
+    return sys.modules["mps_sim"]
 
 
 @pytest.fixture(params=["cpu", *(pytest.param(kind, marks=pytest.mark.gpu) for kind in GPU_KINDS)])

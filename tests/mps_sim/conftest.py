@@ -7,8 +7,11 @@ import torch
 
 from tests.simulated_mps import simulate
 
-if "mps_sim" not in sys.modules:
-    collect_ignore_glob = ["test_*.py", "mps_sim/*.py"]
+TOOLS = ("calibrate.py", "extract_registrations.py")
+
+
+def pytest_ignore_collect(collection_path):
+    return True if "mps_sim" not in sys.modules or collection_path.name in TOOLS else None
 
 
 @pytest.fixture(autouse=True)
