@@ -74,15 +74,15 @@ def _device_facts(device: str) -> Facts:
     from nautilus_metal.engine import ComputeEngine, available_devices
     from nautilus_metal.engine.devices import resolve
     from nautilus_metal.engine.hardware import read_conditions
-    from nautilus_metal.engine.placement import Placement
+    from nautilus_metal.engine.placement import mode_for
 
     chosen = resolve(device)
     devices = [_described(name) for name in available_devices()]
     found: Facts = {"devices": devices, "device": str(chosen)}
     with ComputeEngine(chosen) as engine:
-        placement = Placement(engine)
-        placement.limit(read_conditions(chosen))
-        found["conditions"] = asdict(placement.conditions) | {"mode": placement.mode.name, "says": placement.says}
+        conditions = read_conditions(chosen)
+        mode = mode_for(conditions)
+        found["conditions"] = asdict(conditions) | {"mode": mode.name, "says": f"{conditions}: {mode.says}"}
         status = engine.status()
         found["memory"] = {name: status[name] for name in ("budget_mb", "total_mb", "allocated_mb")}
         found["fault"] = next(row["fault"] for row in devices if row["device"] == str(chosen))

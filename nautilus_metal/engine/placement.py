@@ -1,15 +1,19 @@
 """Where a piece of work goes: by what was measured on this machine, and by how it fares at the moment."""
 
 import math
+import threading
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 
 from nautilus_metal.engine.compute import ComputeEngine
 from nautilus_metal.engine.governor import cpu_of
 from nautilus_metal.engine.hardware import Conditions
 from nautilus_metal.engine.placement_measure import SIZES, WORK, Calibration
+from nautilus_metal.engine.placement_store import load
+from nautilus_metal.engine.pool import MemoryPool
 from nautilus_metal.errors import InputError
 
 
@@ -111,40 +115,30 @@ def crossover(calibration: Calibration, kind: str) -> int | None:
 
 
 class Placement:
-    """Chooses between an engine's device and the CPU.
+    """Chooses between a device and the CPU; `shared_placement` gives the one of each device of this process.
 
     Parameters
     ----------
-    engine : ComputeEngine
-        On the device.
+    pool : MemoryPool
+        Of the device.
     calibration : Calibration, optional
-        See `placement_store.calibrate`; without one, size does not matter.
-    forced : bool
-        Whether the user named the device: it then gets all work, whatever was measured. Its memory budget is still
-        that of the mode.
+        What was measured; without it the size of work does not matter.
 
     Attributes
     ----------
+    calibration : Calibration or None
+        May be set anew at any time.
     conditions : Conditions
         The last that `limit` was given; nothing is known before.
     mode : Mode
         What they allow.
     """
 
-    def __init__(self, engine: ComputeEngine, calibration: Calibration | None = None, forced: bool = False) -> None:
-        self._engine = engine
-        self._calibration = calibration
-        self.forced = forced
+    def __init__(self, pool: MemoryPool, calibration: Calibration | None = None) -> None:
+        self._pool = pool
+        self.calibration = calibration
         self.conditions = Conditions()
         self.mode = MODES["normal"]
-
-    @property
-    def says(self) -> str:
-        """The mode and its reason in words."""
-        if not self.forced:
-            return f"{self.conditions}: {self.mode.says}"
-        named = f"{self._engine.device} was asked for by name and keeps its work"
-        return f"{self.conditions}: {named}, with {self.mode.share:.0%} of the memory budget"
 
     def limit(self, conditions: Conditions) -> bool:
         """Take note of heat and memory pressure, and let the pool hold what they allow.
@@ -157,29 +151,57 @@ class Placement:
         mode = mode_for(conditions)
         changed, self.conditions, self.mode = mode is not self.mode, conditions, mode
         if changed:
-            self._engine.pool.limit(mode.share)
+            self._pool.limit(mode.share)
         return changed
 
-    def choose(self, kind: str | None = None, elements: int = 0) -> ComputeEngine:
+    def choose(
+        self, engine: ComputeEngine, kind: str | None = None, elements: int = 0, forced: bool = False
+    ) -> ComputeEngine:
         """Choose where a piece of work goes now.
 
         Parameters
         ----------
+        engine : ComputeEngine
+            On the device.
         kind : str, optional
             A key of `placement_measure.WORK`; without one the size does not matter.
         elements : int
             Size of its largest tensor.
+        forced : bool
+            Whether the user named the device: it then gets all work, whatever was measured and however it fares.
+            Only the pool's share of its budget still follows the conditions.
 
         Returns
         -------
         ComputeEngine
-            The device's engine, or the CPU's of the same precision and seed.
+            `engine`, or the CPU's of the same precision and seed.
         """
-        if self.forced:
-            return self._engine
+        if forced:
+            return engine
         if math.isinf(self.mode.advantage):
-            return cpu_of(self._engine)
-        if kind is None or self._calibration is None or not self._calibration.times:
-            return self._engine
-        ahead = speedup(self._calibration, kind, elements) >= self.mode.advantage
-        return self._engine if ahead else cpu_of(self._engine)
+            return cpu_of(engine)
+        if kind is None or self.calibration is None or not self.calibration.times:
+            return engine
+        ahead = speedup(self.calibration, kind, elements) >= self.mode.advantage
+        return engine if ahead else cpu_of(engine)
+
+
+_lock = threading.Lock()
+_placements: dict[torch.device, Placement] = {}
+
+
+def shared_placement(engine: ComputeEngine) -> Placement:
+    """The placement of an engine's device that the process shares, made on first use.
+
+    It starts with the calibration that the user's machine has stored for the device, if any: nothing is measured
+    here. `placement_store.calibrate` measures, for ``shared_placement(engine).calibration``.
+
+    Parameters
+    ----------
+    engine : ComputeEngine
+        One of `shared_engine`: its pool is the device's.
+    """
+    with _lock:
+        if engine.device not in _placements:
+            _placements[engine.device] = Placement(engine.pool, load(engine))
+        return _placements[engine.device]

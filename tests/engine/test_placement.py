@@ -5,10 +5,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nautilus_metal.engine import ComputeEngine, governor, placement
+from nautilus_metal.engine import ComputeEngine, governor, placement, shared_engine
 from nautilus_metal.engine.hardware import Conditions
 from nautilus_metal.engine.hardware.conditions import PRESSURE, THERMAL
-from nautilus_metal.engine.placement import MODES, POLICY, Placement, crossover, mode_for, speedup
+from nautilus_metal.engine.placement import (
+    MODES,
+    POLICY,
+    Placement,
+    crossover,
+    mode_for,
+    shared_placement,
+    speedup,
+)
 from nautilus_metal.engine.placement_measure import SIZES, WORK, Calibration, measure
 from nautilus_metal.errors import InputError
 
@@ -70,25 +78,25 @@ def test_an_unknown_kind_of_work():
 
 def test_small_work_stays_on_the_cpu_and_large_work_goes_to_the_device(pair):
     device, cpu = pair
-    chosen = Placement(device, USUAL)
-    assert chosen.choose("losses", 10_000) is cpu
-    assert chosen.choose("losses", 200_000) is device
-    assert chosen.choose() is device, "of no stated size"
+    chosen = Placement(device.pool, USUAL)
+    assert chosen.choose(device, "losses", 10_000) is cpu
+    assert chosen.choose(device, "losses", 200_000) is device
+    assert chosen.choose(device) is device, "of no stated size"
 
 
 def test_without_a_measurement_nothing_is_assumed(pair):
     device, _ = pair
-    assert Placement(device).choose("losses", 1) is device
-    assert Placement(device, replace(USUAL, times={})).choose("losses", 1) is device
+    assert Placement(device.pool).choose(device, "losses", 1) is device
+    assert Placement(device.pool, replace(USUAL, times={})).choose(device, "losses", 1) is device
 
 
 @pytest.mark.parametrize("conditions", [Conditions(), Conditions("critical", "critical", ())])
 def test_a_device_asked_for_by_name_gets_all_work(pair, conditions):
     device, _ = pair
-    forced = Placement(device, USUAL, forced=True)
-    forced.limit(conditions)
-    assert forced.choose("losses", 1) is device
-    assert forced.choose() is device
+    chosen = Placement(device.pool, USUAL)
+    chosen.limit(conditions)
+    assert chosen.choose(device, "losses", 1, forced=True) is device
+    assert chosen.choose(device, forced=True) is device
 
 
 @pytest.mark.parametrize(
@@ -108,36 +116,39 @@ def test_a_device_asked_for_by_name_gets_all_work(pair, conditions):
 def test_what_the_conditions_ask_for(pair, conditions, mode):
     device, cpu = pair
     device.pool.resize(1 << 20)
-    chosen = Placement(device, USUAL)
+    chosen = Placement(device.pool, USUAL)
     assert chosen.limit(conditions) == (mode != "normal")
     assert chosen.mode is mode_for(conditions) is MODES[mode]
     # 200,000 elements are 2.5 times as fast on the device, 2^21 are 5.2 times as fast.
-    assert chosen.choose("losses", 200_000) is {"normal": device, "shrink": cpu, "off": cpu}[mode]
-    assert chosen.choose("losses", 2**21) is {"normal": device, "shrink": device, "off": cpu}[mode]
-    assert chosen.choose() is {"normal": device, "shrink": device, "off": cpu}[mode]
+    assert chosen.choose(device, "losses", 200_000) is {"normal": device, "shrink": cpu, "off": cpu}[mode]
+    assert chosen.choose(device, "losses", 2**21) is {"normal": device, "shrink": device, "off": cpu}[mode]
+    assert chosen.choose(device) is {"normal": device, "shrink": device, "off": cpu}[mode]
     assert device.pool.limit_bytes == {"normal": 1 << 20, "shrink": 1 << 19, "off": 1 << 18}[mode]
 
 
 def test_the_mode_goes_back_and_only_changes_count(pair):
     device, _ = pair
-    chosen = Placement(device)
+    chosen = Placement(device.pool)
     hot = Conditions("serious", "normal", ("pmset",))
     assert [chosen.limit(c) for c in (hot, hot, Conditions("serious", "warning"), Conditions("fair", "normal"))] == [
         True, False, False, True,
     ]
     assert device.pool.limit_bytes == device.pool.budget_bytes
-    assert chosen.says == "heat fair, memory pressure normal: work goes where it is faster"
+    assert chosen.conditions == Conditions("fair", "normal")
 
 
-@pytest.mark.parametrize(
-    ("forced", "words"),
-    [(False, "all work goes to the CPU"), (True, "keeps its work, with 25% of the memory budget")],
-)
-def test_it_says_what_it_does(pair, forced, words):
-    chosen = Placement(pair[0], forced=forced)
-    chosen.limit(Conditions("critical", None))
-    assert chosen.says.startswith("heat critical, memory pressure unknown")
-    assert words in chosen.says
+def test_a_device_has_one_placement_with_what_was_stored_for_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(placement, "_placements", {})
+    monkeypatch.setattr(placement, "load", lambda _: USUAL)
+    one, other = shared_engine("cpu", seed=1), shared_engine("cpu", "float64")
+    assert shared_placement(one) is shared_placement(other)
+    assert shared_placement(one).calibration is USUAL
+    try:
+        shared_placement(one).limit(Conditions(memory="critical"))
+        assert other.pool.limit_bytes == int(0.25 * other.pool.budget_bytes)
+    finally:
+        shared_placement(one).limit(Conditions())
 
 
 def test_the_policy_names_levels_and_modes_that_exist():
