@@ -19,6 +19,7 @@ from nautilus_metal.messages import RISK_BREACH_TOPIC, RISK_REPORT_TOPIC
 
 DAY = 86_400 * 10**9
 VENUE = Venue("XNYS")
+CASH = (Money(10_000_000, USD),)
 
 
 class Script(Strategy):
@@ -81,7 +82,7 @@ def walk(seed: int, days: int, start: float = 100.0, sigma: float = 0.01) -> np.
 class System:
     """A BacktestEngine with its reports and breaches collected."""
 
-    def __init__(self, trader_id: str = "TESTER-001", **config) -> None:
+    def __init__(self, trader_id: str = "TESTER-001", balances=CASH, **config) -> None:
         self.engine = BacktestEngine(
             BacktestEngineConfig(trader_id=TraderId(trader_id), logging=LoggingConfig(log_level="ERROR"), **config)
         )
@@ -90,7 +91,7 @@ class System:
             oms_type=OmsType.NETTING,
             account_type=AccountType.MARGIN,
             base_currency=None,
-            starting_balances=[Money(10_000_000, USD)],
+            starting_balances=list(balances),
         )
         self.reports: list = []
         self.breaches: list = []
@@ -119,6 +120,22 @@ def system():
 
     def make(**options) -> System:
         made.append(System(**options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.engine.dispose()
+
+
+@pytest.fixture
+def desk():
+    """Make systems with options that are disposed at the end of the test."""
+    from tests.actors.option_cases import Desk  # which takes its systems from here
+
+    made = []
+
+    def make(closes: np.ndarray | None = None) -> Desk:
+        made.append(Desk(closes))
         return made[-1]
 
     yield make

@@ -1,134 +1,27 @@
 """The RiskActor with options in real backtests: stock, future, currency and coin beside their options."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from nautilus_trader.model.currencies import BTC, EUR, USD
-from nautilus_trader.model.data import Bar, OptionGreeks, QuoteTick, TradeTick
-from nautilus_trader.model.enums import AggressorSide, AssetClass, OptionKind, OrderSide
-from nautilus_trader.model.greeks import GreeksCalculator
+from nautilus_trader.model.data import OptionGreeks, TradeTick
+from nautilus_trader.model.enums import AggressorSide, AssetClass
 from nautilus_trader.model.greeks_data import YieldCurveData
 from nautilus_trader.model.identifiers import InstrumentId, Symbol, TradeId
-from nautilus_trader.model.instruments import CryptoOption, CurrencyPair, FuturesContract, OptionContract
+from nautilus_trader.model.instruments import CurrencyPair, FuturesContract
 from nautilus_trader.model.objects import Price, Quantity
-from nautilus_trader.trading.config import StrategyConfig
-from nautilus_trader.trading.strategy import Strategy
 
 from nautilus_metal.actors import RiskActor, RiskActorConfig
 from nautilus_metal.errors import InputError
-from nautilus_metal.kernels import black_scholes
-from nautilus_metal.messages import GREEKS_REPORT_TOPIC, STRESS_REPORT_TOPIC
 from nautilus_metal.risk import Book, Option, Position, assess
 from nautilus_metal.risk.greeks import book_greeks
 from nautilus_metal.risk.stress import stress, stress_grid
-from tests.actors.conftest import DAY, System, bar_type, bars, walk
+from tests.actors.conftest import DAY, bar_type, bars, walk
+from tests.actors.option_cases import DAYS, EXPIRY, ONE, STOCK, Desk, coin_option, contract, premium, quote
 
-STOCK, CALL, PUT = "AAA.XNYS", "AAA-C105.XNYS", "AAA-P95.XNYS"
-DAYS, EXPIRY = 60, 100
-EVERY_DAY = range(1, DAYS + 1)
-SMALL = {"window": 40, "min_observations": 20, "levels": (0.95,), "model": "normal", "scenarios": 2_000}
-ONE, MANY = Quantity.from_int(1), Quantity.from_int(10**6)
-
-
-class Buyer(Strategy):
-    """Submits market orders at bar number n of the stock."""
-
-    def __init__(self, orders: Mapping[int, Sequence[tuple[str, float]]]) -> None:
-        super().__init__(StrategyConfig(strategy_id="Buyer-001", order_id_tag="001"))
-        self.orders = orders
-        self.count = 0
-
-    def on_start(self) -> None:
-        self.subscribe_bars(bar_type(STOCK))
-
-    def on_bar(self, bar: Bar) -> None:
-        self.count += 1
-        for name, quantity in self.orders.get(self.count, ()):
-            instrument = self.cache.instrument(InstrumentId.from_str(name))
-            side = OrderSide.BUY if quantity > 0 else OrderSide.SELL
-            self.submit_order(self.order_factory.market(instrument.id, side, instrument.make_qty(abs(quantity))))
-
-
-def contract(name: str, kind: str, strike: float, underlying: str = "AAA", **options) -> OptionContract:
-    instrument_id = InstrumentId.from_str(name)
-    return OptionContract(
-        instrument_id=instrument_id,
-        raw_symbol=instrument_id.symbol,
-        asset_class=AssetClass.EQUITY,
-        currency=options.get("currency", USD),
-        price_precision=6,
-        price_increment=Price.from_str("0.000001"),
-        multiplier=Quantity.from_int(options.get("multiplier", 100)),
-        lot_size=ONE,
-        underlying=underlying,
-        option_kind=OptionKind.CALL if kind == "call" else OptionKind.PUT,
-        strike_price=Price(strike, 4),
-        activation_ns=0,
-        expiration_ns=options.get("expiry", EXPIRY) * DAY,
-        ts_event=0,
-        ts_init=0,
-    )
-
-
-def quote(instrument, mid: float, day: int, half: float = 0.0005) -> QuoteTick:
-    bid, ask = (instrument.make_price(max(0.0, mid + side * half)) for side in (-1, 1))
-    size = instrument.make_qty(10**6)
-    return QuoteTick(instrument.id, bid, ask, size, size, day * DAY, day * DAY)
-
-
-def premium(kind: str, strike: float, spot: float, day: int, volatility: float, **terms: float) -> float:
-    years = (terms.pop("expiry", EXPIRY) - day) / 365.25
-    rate, dividend_yield = terms.get("rate", 0.03), terms.get("dividend_yield", 0.0)
-    return float(black_scholes.price(spot, strike, years, rate, volatility, dividend_yield, kind))
-
-
-class Desk(System):
-    """A system with a stock, and options on it that are quoted by Black-Scholes."""
-
-    def __init__(self, closes: np.ndarray | None = None) -> None:
-        super().__init__()
-        self.closes = walk(1, DAYS) if closes is None else closes
-        self.greeks: list = []
-        self.stresses: list = []
-        self.engine.kernel.msgbus.subscribe(GREEKS_REPORT_TOPIC, self.greeks.append)
-        self.engine.kernel.msgbus.subscribe(STRESS_REPORT_TOPIC, self.stresses.append)
-
-    def option(
-        self, name: str, kind: str, strike: float, volatility: float = 0.25, days: range = EVERY_DAY, **options
-    ) -> "Desk":
-        instrument = contract(name, kind, strike, **options)
-        self.engine.add_instrument(instrument)
-        expiry = options.get("expiry", EXPIRY)
-        quotes = [
-            quote(instrument, premium(kind, strike, self.closes[day - 1], day, volatility, expiry=expiry), day)
-            for day in days
-        ]
-        if quotes:
-            self.engine.add_data(quotes)
-        return self
-
-    def trade(self, orders: Mapping[int, Sequence[tuple[str, float]]], **options) -> "Desk":
-        self.add(STOCK, self.closes)
-        self.actor = RiskActor(RiskActorConfig(**{"bar_types": (bar_type(STOCK),), "rate": 0.03, **SMALL, **options}))
-        self.run([self.actor], [Buyer(orders)])
-        return self
-
-
-@pytest.fixture
-def desk():
-    made = []
-
-    def make(closes: np.ndarray | None = None) -> Desk:
-        made.append(Desk(closes))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.engine.dispose()
-
-
+CALL, PUT = "AAA-C105.XNYS", "AAA-P95.XNYS"
 BOOK = {30: [(STOCK, 100), (CALL, -2), (PUT, 3)]}
 
 
@@ -170,38 +63,6 @@ def test_a_report_equals_assess_on_the_same_book(desk):
     assert "volatility" not in last.positions[STOCK]
 
 
-def test_greeks_agree_with_the_host_library(desk):
-    """Its calculator works in float32 and leaves out quantity; its vega is per 1%, its theta per day."""
-    run, compared = hedged(desk), []
-    kernel = run.engine.kernel
-    calculator = GreeksCalculator(kernel.cache, kernel.clock)
-
-    def compare(report) -> None:
-        for name, quantity in ((CALL, -2), (PUT, 3)):
-            theirs = calculator.instrument_greeks(
-                InstrumentId.from_str(name),
-                flat_interest_rate=0.03,
-                flat_dividend_yield=0.0,
-                ts_event=report.ts_event,
-            )
-            ours, units = report.positions[name], quantity * theirs.multiplier
-            assert ours["volatility"] == pytest.approx(theirs.vol, rel=1e-3)
-            assert ours["delta"] == pytest.approx(units * theirs.delta, rel=1e-3)
-            assert ours["gamma"] == pytest.approx(units * theirs.gamma, rel=1e-3)
-            assert ours["vega"] / 100 == pytest.approx(units * theirs.vega, rel=1e-3)
-            assert ours["theta"] / 365.25 == pytest.approx(units * theirs.theta, rel=2e-3)
-            compared.append(name)
-
-    kernel.msgbus.subscribe(GREEKS_REPORT_TOPIC, compare)
-    run.trade(BOOK)
-    assert len(compared) == 2 * (DAYS - 29)
-    last = run.greeks[-1]
-    assert last.totals["delta"] == pytest.approx(sum(row["delta"] for row in last.positions.values()))
-    assert last.positions[STOCK]["delta"] == 100
-    assert last.underlyings[STOCK]["vega"] == pytest.approx(last.totals["vega"])
-    assert last.ts_event == run.reports[-1].ts_event
-
-
 def test_without_options_nothing_is_added(desk):
     run = desk().trade({30: [(STOCK, 100)]})
     assert run.greeks == []
@@ -237,6 +98,26 @@ def test_a_price_without_a_volatility_is_uncovered_with_the_reason(desk):
     expected = "no volatility: the price is below its lower no-arbitrage bound"
     assert run.reports[-1].uncovered == {CALL: expected}
     assert run.reports[-1].levels == {}
+
+
+@pytest.mark.parametrize(("half", "covered"), [(0.30, True), (0.05, False)])
+def test_deep_in_the_money_a_quote_around_the_payoff_is_no_volatility(desk, half, covered):
+    """Its middle lies 10 cents below what the option is worth at least: within the spread, or not."""
+    run = desk()
+    deep = contract(CALL, "call", 20.0)
+    run.engine.add_instrument(deep)
+    for day in range(1, DAYS + 1):
+        least = run.closes[day - 1] - 20.0 * math.exp(-0.03 * (EXPIRY - day) / 365.25)
+        run.engine.add_data([quote(deep, least - 0.1, day, half)])
+    run.trade({30: [(CALL, 1)]})
+    assert (run.reports[-1].uncovered == {}) == covered
+    if covered:
+        row = run.reports[-1].positions[CALL]
+        assert (row["volatility"], row["volatility_source"]) == (0.0, "quote")
+        assert row["delta"] == pytest.approx(100.0)
+        history = np.diff(np.log(run.closes))[-40:, None]
+        shares = assess(Book([Position(STOCK, 100, run.closes[-1])]), history, "normal", (0.95,), scenarios=2_000)
+        assert run.reports[-1].var(0.95) == pytest.approx(shares.var[0.95], rel=0.02)
 
 
 def test_an_underlying_that_is_not_found_is_said_and_can_be_named(desk):
@@ -332,7 +213,7 @@ def test_everything_side_by_side_in_one_currency(desk):
     pair, bitcoin = _pair("EUR/USD", EUR, 4), _pair("BTC/USD", BTC, 2)
     on_future = contract("FUT-P50.XNYS", "put", 50.0, "FUT", currency=EUR, multiplier=10)
     on_pair = contract("EURO-C.XNYS", "call", 1.1, "EUR/USD", multiplier=1000)
-    on_coin = _coin_option()
+    on_coin = coin_option()
     run.engine.add_instrument(fut)
     for one in (pair, bitcoin, on_future, on_pair, on_coin):
         run.engine.add_instrument(one)
@@ -372,15 +253,6 @@ def _pair(symbol: str, base, precision: int) -> CurrencyPair:
     step = Price.from_str(f"{10**-precision:.{precision}f}")
     return CurrencyPair(
         InstrumentId.from_str(f"{symbol}.XNYS"), Symbol(symbol), base, USD, precision, 0, step, ONE, 0, 0
-    )  # fmt: skip
-
-
-def _coin_option() -> CryptoOption:
-    """Quoted and settled in coin, struck in dollars, as the largest venue has them."""
-    name = InstrumentId.from_str("BTC-C45000.XNYS")
-    return CryptoOption(
-        name, name.symbol, BTC, BTC, BTC, False, OptionKind.CALL, Price.from_str("45000"), 0, EXPIRY * DAY,
-        8, 1, Price.from_str("0.00000001"), Quantity.from_str("0.1"), 0, 0,
     )  # fmt: skip
 
 
