@@ -1,6 +1,7 @@
 """Heat and memory pressure: each parser on recorded output, and the worst sensor's word."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,16 +113,23 @@ def test_nvidias_clock_reasons(text, expected):
     assert parse_clock_reasons(text) == expected
 
 
-def test_the_worst_sensor_counts_and_the_silent_ones_do_not(monkeypatch):
+def test_the_worst_sensor_counts_and_those_that_are_silent_or_fail_do_not(monkeypatch):
     said = {"notifyd": "fair", "pmset": "serious", "vm_pressure_level": "warning"}
-    rows = tuple(
-        type(s)(s.name, s.system, s.kinds, s.measures, lambda _, name=s.name: said.get(name)) for s in SENSORS
-    )
+
+    def answer(name: str) -> str | None:
+        found = said.get(name)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    rows = tuple(replace(sensor, ask=lambda _, name=sensor.name: answer(name)) for sensor in SENSORS)
     monkeypatch.setattr(conditions, "SENSORS", rows)
     monkeypatch.setattr(conditions.platform, "system", lambda: "Darwin")
     found = read_conditions(CPU)
     assert found == Conditions("serious", "warning", ("notifyd", "pmset", "vm_pressure_level"))
     assert str(found) == "heat serious, memory pressure warning"
+    said["pmset"] = ZeroDivisionError()
+    assert read_conditions(CPU) == Conditions("fair", "warning", ("notifyd", "vm_pressure_level"))
     said.clear()
     assert read_conditions(CPU) == Conditions(None, None, ())
     assert str(read_conditions(CPU)) == "heat unknown, memory pressure unknown"

@@ -194,7 +194,7 @@ def _pci_bus(device: torch.device) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """A row of `SENSORS`: where it exists, what it measures, and how to ask it (None is unknown; it never raises)."""
+    """A row of `SENSORS`: where it exists, what it measures, and how to ask it; None is unknown."""
 
     name: str
     system: str
@@ -232,10 +232,17 @@ def read_conditions(device: torch.device) -> Conditions:
     answered = []
     for sensor in SENSORS:
         if sensor.system == platform.system() and device.type in sensor.kinds:
-            level = sensor.ask(device)
+            level = _answer(sensor, device)
             found[sensor.measures].append(level)
             answered += [sensor.name] if level else []
     return Conditions(worst(found["thermal"], THERMAL), worst(found["memory"], PRESSURE), tuple(answered))
+
+
+def _answer(sensor: Sensor, device: torch.device) -> str | None:
+    try:
+        return sensor.ask(device)
+    except Exception:  # whatever a sensor meets, it is then unknown
+        return None
 
 
 def worst[T](levels: Iterable[Any], order: tuple[T, ...]) -> T | None:
