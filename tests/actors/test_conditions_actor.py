@@ -7,7 +7,8 @@ from nautilus_metal.engine.hardware import Conditions
 
 def test_a_backtest_is_not_watched(system, random_walk, monkeypatch):
     looks, messages = [], []
-    monkeypatch.setattr(conditions, "read_conditions", lambda _: looks.append(1) or Conditions("critical", "critical"))
+    hot = Conditions("critical", "critical")
+    monkeypatch.setattr(conditions, "read_conditions", lambda _: looks.append(1) or hot)
     actor = ConditionsActor(ConditionsActorConfig(seconds=60.0))
     run = system().add("AAA.XNYS", random_walk(1, 5))
     run.engine.kernel.msgbus.subscribe(DEVICE_CONDITIONS_TOPIC, messages.append)
