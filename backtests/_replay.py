@@ -14,11 +14,12 @@ HALF_SPREAD = 0.0002
 SIZE = 1e6
 
 
-def stocks(names: list[str], history_from: str, play_from: str, play_to: str) -> ReplayData:
-    """Return daily closes of S&P 500 stocks as bars of 250 ms, each after a quote around its close.
+def stocks(names: list[str], history_from: str, play_from: str, play_to: str, quotes_per_day: int = 1) -> ReplayData:
+    """Return daily closes of S&P 500 stocks as bars of 250 ms, each after quotes that end around its close.
 
-    Days are put a quarter of a second apart; the first of `play_from` comes at 2000-01-01T12:00:00. A quote's spread
-    of 0.04% and its size are made up, as the data set has closes only.
+    Days are put a quarter of a second apart; the first of `play_from` comes at 2000-01-01T12:00:00. The data set has
+    closes only: a quote's spread of 0.04% and its size are made up, and quotes within a day lie on the straight line
+    from close to close.
 
     Parameters
     ----------
@@ -26,11 +27,15 @@ def stocks(names: list[str], history_from: str, play_from: str, play_to: str) ->
         Tickers of skfolio's bundled set.
     history_from, play_from, play_to : str
         ISO dates: first day of history, first and last day to play.
+    quotes_per_day : int, default 1
+        Quotes of each stock, evenly spaced, the last one just before the bar.
     """
     market = sp500_stocks(date.fromisoformat(history_from), date.fromisoformat(play_to))
     days = market.ts.astype("datetime64[ns]").astype("datetime64[D]")
     before = int(np.searchsorted(days, np.datetime64(play_from)))
-    index = pd.Timestamp("2000-01-01T12:00", tz="UTC") + STEP * (np.arange(len(days)) - before)
+    steps = pd.to_timedelta(STEP.value * (np.arange(len(days)) - before), unit="ns")
+    index = pd.Timestamp("2000-01-01T12:00") + steps
+    part = np.arange(1, quotes_per_day + 1) / quotes_per_day
     bars, quotes, chosen = {}, {}, []
     for column, instrument in enumerate(market.instruments):
         if instrument.id.symbol.value not in names:
@@ -39,7 +44,11 @@ def stocks(names: list[str], history_from: str, play_from: str, play_to: str) ->
         chosen.append(instrument)
         prices = dict.fromkeys(("open", "high", "low", "close"), close)
         bars[f"{instrument.id}-{BAR}"] = pd.DataFrame(prices | {"volume": SIZE}, index=index)
-        sides = {"bid_price": close * (1 - HALF_SPREAD), "ask_price": close * (1 + HALF_SPREAD)}
+        before_close = np.concatenate([close[:1], close[:-1]])
+        mid = (before_close[:, None] + (close - before_close)[:, None] * part).ravel()
+        offsets = (STEP.value * (part - 1.0)).astype("timedelta64[ns]") - np.timedelta64(1, "ms")
+        at = (index.to_numpy()[:, None] + offsets).ravel()
+        sides = {"bid_price": mid * (1 - HALF_SPREAD), "ask_price": mid * (1 + HALF_SPREAD)}
         sizes = {"bid_size": SIZE, "ask_size": SIZE}
-        quotes[instrument.id] = pd.DataFrame(sides | sizes, index=index - pd.Timedelta("1ms"))
+        quotes[instrument.id] = pd.DataFrame(sides | sizes, index=pd.DatetimeIndex(at))
     return ReplayData.from_frames(chosen, bars, quotes)

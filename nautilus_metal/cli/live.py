@@ -3,13 +3,16 @@
 import argparse
 import sys
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from nautilus_metal.cli.backtest import FOLDER, roots
-from nautilus_metal.errors import InputError
+from nautilus_metal.errors import InputError, MetalError
 
-DEMO = "live_replay.toml"
+DEMO, SOAK = "live_replay.toml", "live_soak.toml"
 REPLAY_CLIENT = "REPLAY"
+SOAK_TICKS, SOAK_SECONDS = 1_000_000, 1_800.0
+GREW = 1
 
 
 def add_live(commands: Any) -> None:
@@ -24,9 +27,9 @@ def add_live(commands: Any) -> None:
     command.add_argument("--replay", action="store_true", help="the demonstration: recorded prices, no network")
     command.add_argument("--speed", type=speed, help="of a replay: a factor, or max for as fast as possible")
     command.add_argument("--check", action="store_true", help="check the file and stop")
-    command.add_argument("--seconds", type=float, help="stop after so many seconds")
-    command.add_argument("--soak", action="store_true", help="a long replay that fails on growth")
-    command.add_argument("--ticks", type=int, default=1_000_000, help="of the soak (default 1000000)")
+    command.add_argument("--seconds", type=float, help="stop after so many seconds (a soak: after 1800)")
+    command.add_argument("--soak", action="store_true", help="watch a long replay, CONFIG's or our own, for growth")
+    command.add_argument("--ticks", type=int, default=SOAK_TICKS, help="of a soak (default 1000000)")
     command.set_defaults(action=_live)
 
 
@@ -41,14 +44,13 @@ def speed(text: str) -> float | str:
 
 
 def _live(arguments: argparse.Namespace) -> int:
-    chosen = [arguments.config is not None, arguments.replay, arguments.soak]
-    if sum(chosen) != 1:
-        raise InputError("`live` must be given one of CONFIG, --replay and --soak")
-    if arguments.soak:
-        from nautilus_metal.live.soak import run_soak
-
-        return run_soak(arguments.ticks)
-    path = _demo() if arguments.replay else arguments.config
+    if sum((arguments.config is not None, arguments.replay)) != (0 if arguments.soak and not arguments.config else 1):
+        raise InputError("`live` must be given CONFIG, or --replay, or --soak with or without CONFIG")
+    if arguments.seconds is not None and not arguments.seconds > 0.0:
+        raise InputError(f"`--seconds` must be above 0, was {arguments.seconds}")
+    if arguments.ticks < 1:
+        raise InputError(f"`--ticks` must be at least 1, was {arguments.ticks}")
+    path = arguments.config or _own(DEMO if arguments.replay else SOAK)
     for root in (Path.cwd(), path.resolve().parent, *roots()):
         if str(root) not in sys.path:
             sys.path.append(str(root))
@@ -56,7 +58,7 @@ def _live(arguments: argparse.Namespace) -> int:
 
 
 def _run(path: Path, arguments: argparse.Namespace) -> int:
-    from nautilus_metal.live import Console, LiveNode, node_config, read_settings
+    from nautilus_metal.live import Console, node_config, read_settings
 
     settings = read_settings(path)
     if arguments.speed is not None:
@@ -65,12 +67,42 @@ def _run(path: Path, arguments: argparse.Namespace) -> int:
     if arguments.check:
         print(f"{path} is right")
         return 0
-    with LiveNode(config) as node:
+    print(f"{config.trader_id} runs from {path}; Ctrl-C stops it", flush=True)
+    if arguments.soak:
+        return _soak(config, arguments.ticks, arguments.seconds or SOAK_SECONDS)
+    with _built(config) as node:
         console = Console(node, sys.stdout)
-        print(f"{config.trader_id} runs from {path}; Ctrl-C stops it", flush=True)
         node.run(timeout=arguments.seconds)
     print(f"Stopped. {console.summary()}")
     return 0
+
+
+def _soak(config: Any, ticks: int, seconds: float) -> int:
+    from nautilus_metal.live import Soak, grown, soak_rows, windows
+    from nautilus_metal.report.terminal import table
+
+    start = perf_counter()
+    with _built(config) as node:
+        watched = Soak(node)
+        watched.run(ticks, seconds)
+    parts = windows(watched.samples)
+    print(table(soak_rows(parts)))
+    took, last = perf_counter() - start, watched.samples[-1]
+    print(f"{last.ticks:,} ticks, {watched.reports:,} risk reports and {watched.fills:,} fills in {took:,.0f} s")
+    growth = grown(*parts[1:])
+    print("\n".join(growth) if growth else "Nothing grew from the middle to the end.")
+    return GREW if growth else 0
+
+
+def _built(config: Any) -> Any:
+    from nautilus_metal.live import LiveNode
+
+    try:
+        return LiveNode(config)
+    except MetalError:
+        raise
+    except Exception as error:  # of the library, an adapter or a strategy: whatever they do not like in the config
+        raise InputError(f"the node cannot be built: {type(error).__name__}: {error}") from error
 
 
 def _set_speed(settings: dict[str, Any], factor: float | str) -> None:
@@ -80,9 +112,9 @@ def _set_speed(settings: dict[str, Any], factor: float | str) -> None:
     client.setdefault("config", {})["speed"] = factor
 
 
-def _demo() -> Path:
+def _own(name: str) -> Path:
     for root in roots():
-        path = root / FOLDER / DEMO
+        path = root / FOLDER / name
         if path.exists():
             return path
-    raise InputError(f"the demonstration {FOLDER}/{DEMO} is in a checkout of nautilus_metal: run from one")
+    raise InputError(f"{FOLDER}/{name} is in a checkout of nautilus_metal: run from one")

@@ -148,7 +148,7 @@ class NodeSettings:
         """Note a key that is not among those known."""
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-        self._add(key, f"unknown key, {hint}")
+        self.add(key, f"unknown key, {hint}")
 
     def decode(self, key: str, value: Any, kind: Any) -> Any:
         """Decode one part of the settings; a wrong key is noted, and None is returned."""
@@ -165,22 +165,22 @@ class NodeSettings:
         """Import what a path names; what cannot be imported, or is of another class, is noted."""
         module, colon, name = path.partition(":")
         if not (module and colon and name):
-            return self._add(key, f"must be a path like package.module:Class, was {path!r}")
+            return self.add(key, f"must be a path like package.module:Class, was {path!r}")
         try:
             found = getattr(importlib.import_module(module), name, None)
         except Exception as error:
-            return self._add(key, f"must be importable, {path!r} is not ({type(error).__name__}: {error})")
+            return self.add(key, f"must be importable, {path!r} is not ({type(error).__name__}: {error})")
         if found is None:
-            return self._add(key, f"must be importable, {module} has no {name!r}")
+            return self.add(key, f"must be importable, {module} has no {name!r}")
         if not (isinstance(found, type) and issubclass(found, base)):
             wanted = "class" if base is object else f"subclass of {base.__name__}"
-            return self._add(key, f"must name a {wanted}, {path!r} is none")
+            return self.add(key, f"must name a {wanted}, {path!r} is none")
         return found
 
     def _client(self, key: str, value: Any, base: type, factory: type) -> Any:
         name = key.rpartition(".")[2]
         if not (name.isascii() and name.strip()):
-            return self._add(key, f"must be named by ASCII letters, was {name!r}")
+            return self.add(key, f"must be named by ASCII letters, was {name!r}")
         part = self.decode(key, value, ImportableConfig)
         if part is None:
             return None
@@ -196,7 +196,7 @@ class NodeSettings:
             return [check(f"{key}[{number}]", item) for number, item in enumerate(value)]
         if kind is dict and isinstance(value, dict):
             return {name: check(f"{key}.{name}", item) for name, item in value.items()}
-        return self._add(key, f"must be {'array' if kind is list else 'table'}, was {_shown(value)}")
+        return self.add(key, f"must be {'array' if kind is list else 'table'}, was {_shown(value)}")
 
     def _note(self, key: str, value: Any, kind: Any, message: str) -> None:
         """Find out of which key under `key` a message speaks."""
@@ -209,17 +209,17 @@ class NodeSettings:
         own = _OWN.match(what)
         if own:
             inner = f"{at}.{own['name']}" + (f".{own['of']}" if own["of"] else "")
-            return self._add(inner, f"must {own['what']}")
+            return self.add(inner, f"must {own['what']}")
         unknown, missing = _UNKNOWN.match(what), _MISSING.match(what)
         if unknown:
             fields = getattr(_type_at(kind, steps), "__struct_fields__", ())
             return self.unknown(f"{at}.{unknown['name']}", unknown["name"], fields)
         if missing:
-            return self._add(f"{at}.{missing['name']}", "must be given, is missing")
+            return self.add(f"{at}.{missing['name']}", "must be given, is missing")
         came = _value_at(value, steps)
         shown = "" if came is _ABSENT else f", was {_shown(came)}"
         expected = _EXPECTED.match(what)
-        self._add(at, f"must be {_plain(expected['expected'])}{shown}" if expected else f"{what}{shown}")
+        self.add(at, f"must be {_plain(expected['expected'])}{shown}" if expected else f"{what}{shown}")
 
     def _note_in_table(self, key: str, value: Any, kind: Any, steps: list[str], message: str) -> None:
         """Find the item of a table of which a message speaks without its name."""
@@ -230,9 +230,10 @@ class NodeSettings:
             self.decode(f"{key}{''.join(steps)}.{name}", item, inner[-1])
             if len(self.wrong) > before:
                 return
-        self._add(key + "".join(steps), message)
+        self.add(key + "".join(steps), message)
 
-    def _add(self, key: str, what: str) -> None:
+    def add(self, key: str, what: str) -> None:
+        """Note a wrong key."""
         self.wrong.append(Wrong(key, what))
 
 

@@ -16,7 +16,7 @@ from nautilus_trader.config import (
 )
 from nautilus_trader.live.node import TradingNode
 
-from nautilus_metal.host.v1_replay import ReplayDataClientFactory
+from nautilus_metal.host.v1_replay import ReplayDataClient, ReplayDataClientFactory
 from nautilus_metal.host.v1_replay_config import ReplayDataClientConfig
 
 _POLL_SECONDS = 0.02
@@ -62,6 +62,8 @@ class LiveNode:
             self._close()
             raise
         self.kernel = self.node.kernel
+        clients = self.kernel.data_engine._clients.values()
+        self.replays = [client for client in clients if isinstance(client, ReplayDataClient)]
 
     def __enter__(self) -> "LiveNode":
         return self

@@ -1,6 +1,9 @@
 """A data client that plays recorded bars and quotes into a live node, with no network."""
 
 import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter_ns
 from typing import Any
 
 import pandas as pd
@@ -45,6 +48,7 @@ class ReplayDataClient(LiveMarketDataClient):
         self._touched = 0.0
         self.sent = 0
         self.done = False
+        self.trace: deque[int] | None = None  # where to note when each record was sent, on the performance counter
 
     async def _connect(self) -> None:
         self._log.info(f"{len(self._played):_} records to play, {self._replay.repeat} times")
@@ -77,15 +81,15 @@ class ReplayDataClient(LiveMarketDataClient):
         pass
 
     async def _request_bars(self, request: Any) -> None:
-        found = [r for r in self._history(request) if isinstance(r, Bar) and r.bar_type == request.bar_type]
+        found = self._history(request, lambda r: isinstance(r, Bar) and r.bar_type == request.bar_type)
         bounds = request.start, request.end
-        self._handle_bars(request.bar_type, found[-request.limit :], request.id, *bounds, request.params)
+        self._handle_bars(request.bar_type, found, request.id, *bounds, request.params)
 
     async def _request_quote_ticks(self, request: Any) -> None:
         name = request.instrument_id
-        found = [r for r in self._history(request) if isinstance(r, QuoteTick) and r.instrument_id == name]
+        found = self._history(request, lambda r: isinstance(r, QuoteTick) and r.instrument_id == name)
         bounds = request.start, request.end
-        self._handle_quote_ticks(name, found[-request.limit :], request.id, *bounds, request.params)
+        self._handle_quote_ticks(name, found, request.id, *bounds, request.params)
 
     async def _request_instrument(self, request: Any) -> None:
         instrument = self._cache.instrument(request.instrument_id)
@@ -122,7 +126,7 @@ class ReplayDataClient(LiveMarketDataClient):
         step = self._data.interval
         return (begin + took - first - length) // step * step
 
-    def _history(self, request: Any) -> list[Any]:
+    def _history(self, request: Any, wanted: Callable[[Any], bool]) -> list[Any]:
         """Return what the replay has had so far of the time asked for, reckoned back from its present."""
         self._touch()
         now = self._clock.timestamp_ns()
@@ -133,7 +137,8 @@ class ReplayDataClient(LiveMarketDataClient):
         offset = (self._offset or 0) + self._later
         if request.start is None:
             start = 0
-        return [_restamped(r, r.ts_event + offset, r.ts_init + offset) for r in self._data.between(start, end)]
+        found = [record for record in self._data.between(start, end) if wanted(record)][-request.limit :]
+        return [_restamped(record, record.ts_event + offset, record.ts_init + offset) for record in found]
 
     async def _play(self) -> None:
         delay = self._replay.start_delay
@@ -177,6 +182,8 @@ class ReplayDataClient(LiveMarketDataClient):
         elif offset or at != record.ts_init:
             record = _restamped(record, record.ts_event + offset, at + offset)
         self.sent += 1
+        if self.trace is not None:
+            self.trace.append(perf_counter_ns())
         self._handle_data(record)
 
 

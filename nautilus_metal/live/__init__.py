@@ -10,6 +10,7 @@ from nautilus_metal.host import (
 )
 from nautilus_metal.live.config import live_config, node_config, read_settings
 from nautilus_metal.live.console import Console
+from nautilus_metal.live.soak import Sample, Soak, Window, grown, soak_rows, windows
 
 __all__ = [
     "Console",
@@ -19,7 +20,13 @@ __all__ = [
     "ReplayDataClientConfig",
     "ReplayDataClientFactory",
     "ReplayFaults",
+    "Sample",
+    "Soak",
+    "Window",
+    "grown",
     "live_config",
     "node_config",
     "read_settings",
+    "soak_rows",
+    "windows",
 ]

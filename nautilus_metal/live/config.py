@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from nautilus_metal import actors
-from nautilus_metal.actors import MetalEngineActor
+from nautilus_metal.actors.controller_config import check as check_controller
 from nautilus_metal.engine import shared_engine
 from nautilus_metal.errors import DeviceError, InputError
-from nautilus_metal.host import Actor, NodeSettings, importable_actor, settings_of
+from nautilus_metal.host import Actor, NodeSettings, importable_actor, importable_controller, settings_of
 
 SECTION = "metal"
 _ROOM = "nautilus_metal.actors"
@@ -31,6 +31,8 @@ _PARTS = {
     "engine": _Part("MetalEngineActor", "MetalEngineConfig"),
     "risk": _Part("RiskActor", "RiskActorConfig", several=True),
     "hedge": _Part("HedgeActor", "HedgeActorConfig", several=True),
+    "gate": _Part("RiskGate", "RiskGateConfig"),
+    "controller": _Part("RiskController", "RiskControllerConfig"),
 }
 
 
@@ -39,6 +41,8 @@ def live_config(
     engine: Settings | None = None,
     risk: Settings | Sequence[Settings] = (),
     hedge: Settings | Sequence[Settings] = (),
+    gate: Settings | None = None,
+    controller: Settings | None = None,
 ) -> dict[str, Any]:
     """Return what a `TradingNodeConfig` needs of this package; data and execution are the user's.
 
@@ -50,11 +54,16 @@ def live_config(
         Settings of each RiskActor.
     hedge : HedgeActorConfig or mapping, or a sequence of them, optional
         Settings of each HedgeActor.
+    gate : RiskGateConfig or mapping, optional
+        Settings of the pre-trade RiskGate; none where not given.
+    controller : RiskControllerConfig or mapping, optional
+        Settings of the RiskController; none where not given.
 
     Returns
     -------
     dict
-        "actors", importable configs, the engine's first: ``TradingNodeConfig(**live_config(...), data_clients=...)``.
+        "actors", importable configs, the engine's first, and "controller" where there is one:
+        ``TradingNodeConfig(**live_config(...), data_clients=...)``.
 
     Raises
     ------
@@ -68,7 +77,8 @@ def live_config(
     ['nautilus_metal.actors:MetalEngineActor', 'nautilus_metal.actors:RiskActor']
     """
     checks = NodeSettings(_examine)
-    made = _metal(checks, {"engine": engine or {}, "risk": risk, "hedge": hedge}, "")
+    parts = {"engine": engine or {}, "risk": risk, "hedge": hedge, "gate": gate, "controller": controller}
+    made = _metal(checks, parts, "")
     _refuse(checks, "live_config")
     return made
 
@@ -91,6 +101,8 @@ def node_config(settings: Mapping[str, Any], name: str = "the config") -> Any:
     checks = NodeSettings(_examine)
     own = {key: value for key, value in settings.items() if key != SECTION}
     made = _metal(checks, settings[SECTION], f"{SECTION}.") if SECTION in settings else {}
+    if "controller" in made and "controller" in own:
+        checks.add("controller", f"must not stand beside {SECTION}.controller: a node has one")
     config = checks.make(own, made)
     _refuse(checks, name)
     return config
@@ -126,25 +138,33 @@ def _metal(checks: NodeSettings, parts: Any, prefix: str) -> dict[str, Any]:
         if name not in _PARTS:
             checks.unknown(f"{prefix}{name}", name, tuple(_PARTS))
     for name, part in _PARTS.items():
-        given = parts.get(name, {} if name == "engine" else ())
+        given = parts.get(name, {} if name == "engine" else None)
+        if given is None:
+            continue
         cls, config = getattr(actors, part.cls), getattr(actors, part.config)
         listed = part.several and isinstance(given, Sequence) and not isinstance(given, str)
         for number, value in enumerate(given if listed else (given,)):
             key = f"{prefix}{name}[{number}]" if listed else f"{prefix}{name}"
             settings = settings_of(value) if isinstance(value, config) else value
-            if checks.settings_of(key, settings, cls, config) is not None:
-                paths = f"{_ROOM}:{part.cls}", f"{_ROOM}:{part.config}"
-                made["actors"].append(importable_actor(*paths, dict(settings)))
+            if checks.settings_of(key, settings, cls, config) is None:
+                continue
+            importable = f"{_ROOM}:{part.cls}", f"{_ROOM}:{part.config}", dict(settings)
+            if name == "controller":
+                made[name] = importable_controller(*importable)
+            else:
+                made["actors"].append(importable_actor(*importable))
     return made
 
 
 def _examine(cls: Any, config: Any) -> None:
     """Let the classes of this package refuse what they would refuse in the running node."""
-    if issubclass(cls, MetalEngineActor):
+    if issubclass(cls, actors.MetalEngineActor):
         try:
             shared_engine(config.device, config.precision, config.memory_fraction, config.seed)
         except DeviceError as error:
             raise InputError(f"`device` must be one of this machine, was {config.device!r} ({error})") from None
+    elif issubclass(cls, actors.RiskController):
+        check_controller(config)
     elif issubclass(cls, Actor) and cls.__module__.startswith("nautilus_metal."):
         cls(config)
 

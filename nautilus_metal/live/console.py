@@ -21,7 +21,7 @@ DENIALS_TOPIC = "events.order.*"
 
 
 class Console:
-    """Prints what comes over the bus of a node, and counts it.
+    """Prints what comes over the bus of a node, and counts it; of reports of an empty book in a row only the first.
 
     Parameters
     ----------
@@ -34,6 +34,7 @@ class Console:
     def __init__(self, node: LiveNode, out: TextIO) -> None:
         self._out = out
         self.counts: dict[str, int] = {}
+        self._empty: set[str] = set()
         for topic, name, line in _LINES:
             node.hear(topic, self._printer(name, line))
 
@@ -44,17 +45,27 @@ class Console:
     def _printer(self, name: str, line: Callable[[Any], str | None]) -> Callable[[Any], None]:
         def on_message(message: Any) -> None:
             text = line(message)
-            if text is not None:
-                self.counts[name] = self.counts.get(name, 0) + 1
-                at = datetime.fromtimestamp(message.ts_init / 1e9, UTC)
+            if text is None:
+                return
+            self.counts[name] = self.counts.get(name, 0) + 1
+            if not (isinstance(message, RiskReport) and self._known_empty(message)):
+                at = datetime.now(UTC)
                 print(f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}  {text}", file=self._out, flush=True)
 
         return on_message
 
+    def _known_empty(self, report: RiskReport) -> bool:
+        if report.positions or report.uncovered:
+            self._empty.discard(report.source)
+            return False
+        known = report.source in self._empty
+        self._empty.add(report.source)
+        return known
+
 
 def _report_line(report: RiskReport) -> str:
     held = f"{len(report.positions)} held" + (f", {len(report.uncovered)} not covered" if report.uncovered else "")
-    if not report.levels:
+    if not (report.levels and report.positions):
         return f"{report.source}  {held}"
     figures = [
         f"{float(level):.0%} VaR {entry['var']:,.0f} +- {entry['var_se']:,.0f} ES {entry['es']:,.0f}"
