@@ -43,8 +43,7 @@ def pressure(engine: ComputeEngine) -> Pressure:
     In use are loans and, where torch counts them, tensors that others have on the device. The limit falls with the
     budget's share that `placement.MODES` allows, so that pressure of the whole system counts too.
     """
-    limit = engine.pool.limit_bytes
-    return pressure_level(limit - room(engine), limit)
+    return _level(engine, room(engine))
 
 
 def room(engine: ComputeEngine) -> int:
@@ -53,6 +52,11 @@ def room(engine: ComputeEngine) -> int:
     allocated = KINDS[engine.device.type].allocated_memory(engine.device.index or 0)
     others = 0 if allocated is None else max(0, allocated - pool.reserved_bytes)
     return max(0, pool.room_bytes - others)
+
+
+def _level(engine: ComputeEngine, free: int) -> Pressure:
+    limit = engine.pool.limit_bytes
+    return pressure_level(limit - free, limit)
 
 
 def cpu_of(engine: ComputeEngine) -> ComputeEngine:
@@ -101,12 +105,14 @@ def in_pieces[T](
     parts: list[T] = []
     first, most = 0, count
     while first < count:
-        response = RESPONSES[pressure(engine)]
+        free = room(engine)
+        response = RESPONSES[_level(engine, free)]
         if response.evict:
             engine.pool.evict()
-        if not response.device:
+        if not response.device and engine.device.type != "cpu":
             engine = cpu_of(engine)
-        size = max(1, min(most, count - first, int(room(engine) * response.share) // bytes_each))
+            free = room(engine)
+        size = max(1, min(most, count - first, int(free * response.share) // bytes_each))
         try:
             parts.append(work(engine, first, first + size))
         except Exception as error:

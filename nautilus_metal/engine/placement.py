@@ -12,7 +12,7 @@ from nautilus_metal.engine.compute import ComputeEngine
 from nautilus_metal.engine.governor import cpu_of
 from nautilus_metal.engine.hardware import Conditions
 from nautilus_metal.engine.placement_measure import SIZES, WORK, Calibration
-from nautilus_metal.engine.placement_store import load
+from nautilus_metal.engine.placement_store import calibrate, load
 from nautilus_metal.engine.pool import MemoryPool
 from nautilus_metal.errors import InputError
 
@@ -190,18 +190,21 @@ _lock = threading.Lock()
 _placements: dict[torch.device, Placement] = {}
 
 
-def shared_placement(engine: ComputeEngine) -> Placement:
+def shared_placement(engine: ComputeEngine, measure: bool = False) -> Placement:
     """The placement of an engine's device that the process shares, made on first use.
-
-    It starts with the calibration that the user's machine has stored for the device, if any: nothing is measured
-    here. `placement_store.calibrate` measures, for ``shared_placement(engine).calibration``.
 
     Parameters
     ----------
     engine : ComputeEngine
         One of `shared_engine`: its pool is the device's.
+    measure : bool
+        Whether to measure now, for a few seconds, where this user has no calibration of the device on disk; else
+        the size of work does not matter until somebody measures. Of the CPU alone there is nothing to measure.
     """
     with _lock:
         if engine.device not in _placements:
             _placements[engine.device] = Placement(engine.pool, load(engine))
-        return _placements[engine.device]
+        found = _placements[engine.device]
+        if measure and found.calibration is None and engine.device.type != "cpu":
+            found.calibration = calibrate(engine)
+        return found

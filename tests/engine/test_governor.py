@@ -61,6 +61,16 @@ def test_a_job_of_twice_the_budget_ends_with_the_right_answer(small):
 
 
 @contextlib.contextmanager
+def device_and_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ComputeEngine, ComputeEngine]]:
+    """An engine of the CPU that passes for a device's, and the CPU's."""
+    with ComputeEngine("cpu") as device, ComputeEngine("cpu") as cpu:
+        monkeypatch.setattr(governor, "cpu_of", lambda _: cpu)
+        monkeypatch.setattr(device, "device", torch.device("meta"))
+        monkeypatch.setitem(governor.KINDS, "meta", governor.KINDS["cpu"])
+        yield device, cpu
+
+
+@contextlib.contextmanager
 def device_memory(limit: int) -> Iterator[None]:
     """Give the simulated device so much memory."""
     simulator = sys.modules["mps_sim"]
@@ -104,8 +114,7 @@ def test_a_simulated_mac_with_half_the_memory_ends_with_the_right_answer(known):
 def test_what_each_level_does(monkeypatch, loaned, level, evicted, pieces, where):
     """32 blocks of budget, some on loan to another; a job that needs just what is left."""
     block = 64 * 1024
-    with ComputeEngine("cpu") as engine, ComputeEngine("cpu") as other:
-        monkeypatch.setattr(governor, "cpu_of", lambda _: other)
+    with device_and_cpu(monkeypatch) as (engine, other):
         engine.pool.resize(32 * block)
         with engine.pool.borrow(512, torch.uint8, key="idle"):
             pass
@@ -148,10 +157,7 @@ def test_a_limit_on_the_pool_is_pressure(engine):
 
 def test_work_that_meets_a_full_device_is_halved_and_then_goes_to_the_cpu(monkeypatch):
     """A device that has room for no item at all, whatever its pool believes."""
-    with ComputeEngine("cpu") as device, ComputeEngine("cpu") as cpu:
-        monkeypatch.setattr(governor, "cpu_of", lambda _: cpu)
-        monkeypatch.setattr(device, "device", torch.device("meta"))
-        monkeypatch.setitem(governor.KINDS, "meta", governor.KINDS["cpu"])
+    with device_and_cpu(monkeypatch) as (device, cpu):
         tried = []
 
         def work(where: ComputeEngine, first: int, last: int) -> np.ndarray:

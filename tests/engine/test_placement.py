@@ -151,6 +151,21 @@ def test_a_device_has_one_placement_with_what_was_stored_for_it(monkeypatch, tmp
         shared_placement(one).limit(Conditions())
 
 
+@pytest.mark.parametrize(("kind", "measured"), [("mps", 1), ("cpu", 0)])
+def test_a_device_is_measured_where_nothing_is_stored_and_only_on_demand(monkeypatch, kind, measured):
+    monkeypatch.setattr(placement, "_placements", {})
+    calls = []
+    monkeypatch.setattr(placement, "load", lambda _: None)
+    monkeypatch.setattr(placement, "calibrate", lambda engine: calls.append(engine) or USUAL)
+    with ComputeEngine("cpu") as engine:
+        monkeypatch.setattr(engine, "device", torch.device(kind))
+        assert shared_placement(engine).calibration is None
+        assert len(calls) == 0
+        for _ in range(2):
+            assert shared_placement(engine, measure=True).calibration is (USUAL if measured else None)
+        assert len(calls) == measured
+
+
 def test_the_policy_names_levels_and_modes_that_exist():
     levels = {"thermal": THERMAL, "memory": PRESSURE}
     assert all(rule.level in levels[rule.measures] and rule.mode in MODES for rule in POLICY)
