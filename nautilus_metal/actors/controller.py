@@ -104,7 +104,7 @@ class RiskController(Controller):
         reports, seconds = (getattr(self.config, f"{step}_after_{unit}") for unit in ("reports", "seconds"))
         if reports is None and seconds is None:
             return False
-        elapsed = (now - (self._since or now)) / 1e9
+        elapsed = 0.0 if self._since is None else (now - self._since) / 1e9
         return self._reports >= (reports or 1) and elapsed >= (seconds or 0.0)
 
     def _tighten(self, now: int, name: str) -> None:

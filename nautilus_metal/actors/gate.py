@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nautilus_metal.actors.gate_book import asked_for, reduces
+from nautilus_metal.actors.gate_book import asked_for, reducing_part
 from nautilus_metal.actors.gate_config import RiskGateConfig, check
 from nautilus_metal.actors.gate_messages import GateDecision
 from nautilus_metal.actors.gate_weighing import ByMeasure, Excess, Weighing
@@ -15,6 +15,7 @@ __all__ = ["RiskGate", "RiskGateConfig"]
 
 ENDPOINT = "RiskGate.get"
 _HELD = "held"
+_EXACT = 1e-12
 
 
 class RiskGate(Actor):
@@ -89,9 +90,9 @@ class RiskGate(Actor):
         """Leave the system as it was."""
         self.on_stop()
 
-    def _judge(self, intents: Sequence[OrderIntent], sizes: Sizes) -> Ruling:
+    def _judge(self, intents: Sequence[OrderIntent], working: Sequence[OrderIntent], sizes: Sizes) -> Ruling:
         try:
-            ruling = self._ruling(intents, sizes)
+            ruling = self._ruling(intents, working, sizes)
         except Exception as error:  # an order must get an answer, whatever is wrong here
             self.log.exception("The risk gate failed", error)
             ruling = self._unknown(intents, f"the check failed: {type(error).__name__}: {error}")
@@ -99,12 +100,12 @@ class RiskGate(Actor):
             self.passed += 1
         return ruling
 
-    def _ruling(self, intents: Sequence[OrderIntent], sizes: Sizes) -> Ruling:
+    def _ruling(self, intents: Sequence[OrderIntent], working: Sequence[OrderIntent], sizes: Sizes) -> Ruling:
         if all(self._is_hedge(one) for one in intents):
             return Ruling(always=self.config.hedges_pass_reducing)
-        risk, working = self._risk_actor(), self._working()
+        risk = self._risk_actor()
         held = {holding.instrument: holding.quantity for holding in holdings(self.cache)}
-        judged = [one for one in intents if not (self._is_hedge(one) or reduces(one, _in(held, one), working))]
+        judged = [one for one in intents if not (self._is_hedge(one) or _only_reduces(one, held, working))]
         chosen = None if risk is None or risk.config.instruments == _HELD else {*map(str, risk.config.instruments)}
         if chosen is not None:
             held = {name: quantity for name, quantity in held.items() if name in chosen}
@@ -176,9 +177,6 @@ class RiskGate(Actor):
         unpriced = [one.instrument for one in orders if math.isnan(one.quantity)]
         return f"{unpriced[0]}: no price for a quantity in quote currency" if unpriced else None
 
-    def _working(self) -> list[OrderIntent]:
-        return [] if self._route is None else self._route.working()
-
     def _is_hedge(self, intent: OrderIntent) -> bool:
         config = self.config
         return intent.strategy in config.hedge_strategies or not set(config.hedge_tags).isdisjoint(intent.tags)
@@ -199,5 +197,6 @@ class RiskGate(Actor):
         return own if any(own.values()) else {"var": risk.config.var_limit, "es": risk.config.es_limit}
 
 
-def _in(held: Mapping[str, float], intent: OrderIntent) -> float:
-    return held.get(intent.instrument, 0.0)
+def _only_reduces(intent: OrderIntent, held: Mapping[str, float], working: Sequence[OrderIntent]) -> bool:
+    part = reducing_part(intent, held.get(intent.instrument, 0.0), working)
+    return part >= abs(intent.quantity) * (1 - _EXACT)

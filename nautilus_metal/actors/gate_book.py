@@ -8,11 +8,11 @@ from nautilus_metal.host import OrderIntent
 Changes = dict[str, float]
 
 
-def reduces(intent: OrderIntent, held: float, working: Sequence[OrderIntent]) -> bool:
-    """Whether an order can only bring a position nearer to nothing.
+def reducing_part(intent: OrderIntent, held: float, working: Sequence[OrderIntent]) -> float:
+    """How much of an order, without sign, can only bring a position nearer to nothing.
 
-    It is reduce-only, or closes an order of its own list, or is against the position and, with the working orders of
-    its side that are not, no larger than it.
+    All of it if it is reduce-only or closes an order of its own list; else what is against the position and, with the
+    working orders of its side that are not, no larger than it.
 
     Parameters
     ----------
@@ -23,13 +23,13 @@ def reduces(intent: OrderIntent, held: float, working: Sequence[OrderIntent]) ->
     working : sequence of OrderIntent
         Other orders.
     """
+    size = abs(intent.quantity)
     if intent.reduce_only or intent.closes:
-        return True
+        return size
     if not intent.quantity * held < 0:
-        return False
+        return 0.0
     bought, sold = _sides(intent.instrument, working)
-    same_side = bought if intent.quantity > 0 else -sold
-    return abs(intent.quantity) + same_side <= abs(held) * (1 + 1e-12)
+    return min(size, max(0.0, abs(held) - (bought if intent.quantity > 0 else sold)))
 
 
 def cases(

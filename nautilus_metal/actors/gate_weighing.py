@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from nautilus_metal.actors.gate_book import Changes, asked_for, cases, combined, whole_lots, worth
+from nautilus_metal.actors.gate_book import Changes, asked_for, cases, combined, reducing_part, whole_lots, worth
 from nautilus_metal.host import OrderIntent
 from nautilus_metal.risk.limits import MEASURES
 from nautilus_metal.risk.what_if import WhatIf
@@ -73,14 +73,20 @@ class Weighing:
         return None
 
     def largest(self, lot: float) -> float | None:
-        """The largest part of a single order, unsigned and in whole lots, that keeps all limits; None for several."""
+        """The largest part of a single order, unsigned and in whole lots, that passes; None for several orders.
+
+        It keeps all limits, or only reduces a position.
+        """
         if len(self.intents) != 1:
             return None
-        name, quantity = self.intents[0].instrument, self.intents[0].quantity * self._price
+        (order,) = self.intents
+        name, quantity = order.instrument, order.quantity * self._price
         parts = [abs(self.asks.largest(name, quantity, self.limits, given=case)) for case in self._cases]
         part = whole_lots(min(parts) / self._price, lot)
         kept = {name: math.copysign(part * self._price, quantity)}
-        return part if self._worst([self.asks.figures(combined(case, kept)) for case in self._cases]) is None else 0.0
+        if self._worst([self.asks.figures(combined(case, kept)) for case in self._cases]) is not None:
+            part = 0.0
+        return max(part, whole_lots(reducing_part(order, self.held.get(name, 0.0), self.working), lot))
 
     @cached_property
     def _price(self) -> float:

@@ -91,6 +91,9 @@ class Ruling:
     always: bool = False
 
 
+Judge = Callable[[Sequence[OrderIntent], Sequence[OrderIntent], Sizes], Ruling]
+
+
 class OrderRoute:
     """Takes the place of the risk engine's endpoint, and of the emulator's, and forwards what a judge lets through.
 
@@ -99,11 +102,11 @@ class OrderRoute:
     owner : Actor
         Registered with a trader.
     judge : callable
-        ``judge(intents, sizes)`` returns a `Ruling` on what would be submitted, orders of one list together, with the
-        `Sizes` of the first.
+        ``judge(intents, working, sizes)`` returns a `Ruling` on what would be submitted, orders of one list together,
+        given the other orders that may fill and the `Sizes` of the first.
     """
 
-    def __init__(self, owner: Any, judge: Callable[[Sequence[OrderIntent], Sizes], Ruling]) -> None:
+    def __init__(self, owner: Any, judge: Judge) -> None:
         self._owner, self._judge = owner, judge
         self._risk = _risk_engine(owner.msgbus)
         self._originals: dict[str, tuple[Callable[[Any], None], Callable[[Any], None]]] = {}
@@ -138,14 +141,6 @@ class OrderRoute:
         """Whether the trading state is REDUCING."""
         return bool(self._risk.trading_state == TradingState.REDUCING)
 
-    def working(self) -> list[OrderIntent]:
-        """Orders that may fill: at the venue, on the way there, emulated, or let through and not yet sent."""
-        cache = self._owner.cache
-        self._passed = {key: one for key, one in self._passed.items() if one.status in _BEFORE_SUBMISSION}
-        found = [*cache.orders_open(), *cache.orders_inflight(), *cache.orders_emulated(), *self._passed.values()]
-        distinct = {order.client_order_id: order for order in found if not order.is_closed}
-        return [self._intent(order, order.leaves_qty, distinct.values()) for order in distinct.values()]
-
     def _route(self, command: Any, forward: Callable[[Any], None]) -> None:
         if isinstance(command, SubmitOrder):
             self._submit(command, [command.order], forward)
@@ -158,7 +153,11 @@ class OrderRoute:
 
     def _submit(self, command: Any, orders: list[Any], forward: Callable[[Any], None]) -> None:
         first = orders[0]
-        ruling = self._judge([self._intent(order, order.quantity, orders) for order in orders], self._sizes(orders))
+        intents = [self._intent(order, order.quantity, orders) for order in orders]
+        # the cache counts an order for the emulator as emulated before it is there
+        new = {intent.order_id for intent in intents}
+        others = [one for one in self._working() if one.order_id not in new]
+        ruling = self._judge(intents, others, self._sizes(orders))
         if ruling.reason is not None and ruling.trim_to is None:
             self._risk._deny_command(command, ruling.reason)
             return
@@ -205,7 +204,8 @@ class OrderRoute:
         if order is None or order.is_closed or command.quantity is None or command.quantity <= order.quantity:
             forward(command)
             return
-        ruling = self._judge([self._intent(order, command.quantity - order.quantity, ())], self._sizes([order]))
+        more = self._intent(order, command.quantity - order.quantity, ())
+        ruling = self._judge([more], self._working(), self._sizes([order]))
         if ruling.reason is None:
             forward(command)
         else:
@@ -224,6 +224,14 @@ class OrderRoute:
         checks = (risk._check_order, order), (risk._check_orders_risk, [order])
         if risk.is_bypassed or all(check(instrument, checked) for check, checked in checks):
             risk._order_submit_throttler.send(command)
+
+    def _working(self) -> list[OrderIntent]:
+        """Orders that may fill: at the venue, on the way there, emulated, or let through and not yet sent."""
+        cache = self._owner.cache
+        self._passed = {key: one for key, one in self._passed.items() if one.status in _BEFORE_SUBMISSION}
+        found = [*cache.orders_open(), *cache.orders_inflight(), *cache.orders_emulated(), *self._passed.values()]
+        distinct = {order.client_order_id: order for order in found if not order.is_closed}
+        return [self._intent(order, order.leaves_qty, distinct.values()) for order in distinct.values()]
 
     def _intent(self, order: Any, size: Any, others: Iterable[Any]) -> OrderIntent:
         sign = 1.0 if order.side == OrderSide.BUY else -1.0
