@@ -3,7 +3,7 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-mps check bench clean
+.PHONY: demo test test-mps check bench soak clean
 
 demo: $(STAMP)
 	$(BIN)/nautilus-metal backtest portfolio_risk
@@ -25,6 +25,9 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/nautilus-metal bench
+
+soak: $(STAMP)
+	$(BIN)/nautilus-metal live --soak
 
 $(STAMP): pyproject.toml constraints.txt
 	@python=; for candidate in python3.12 python3.13 python3.14 python3 python; do \
