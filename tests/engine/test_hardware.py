@@ -183,6 +183,7 @@ def test_a_command_that_is_missing_fails_or_hangs_answers_none(monkeypatch, comm
     assert ask.run(sys.executable, "-c", "print('there')") == "there\n"
 
 
+@pytest.mark.slow
 def test_importing_asks_nothing():
     code = (
         "import subprocess, torch\n"
