@@ -37,11 +37,11 @@ def controlled(system):
         one.engine.add_actor(controller)
         controller.start()
         made.append(controller)
-        changes = []
-        one.engine.kernel.msgbus.subscribe("events.risk", lambda event: changes.append(TradingState(event.state).name))
+        changes, bus = [], one.engine.kernel.msgbus
+        bus.subscribe("events.risk", lambda event: changes.append(TradingState(event.state).name))
 
         def tell(var, seconds, **options):
-            one.engine.kernel.msgbus.publish("data.RiskReport", report(var, seconds, **options))
+            bus.publish("data.RiskReport", report(var, seconds, **options))
             return controller.trading_state
 
         return controller, tell, changes
