@@ -117,10 +117,10 @@ def assess(
     law = VolatilityLaw(vol_of_vol, spot_vol_correlation, volatility_returns)
     years = horizon / above(periods_per_year, 0.0, "`periods_per_year`")
     engine = engine or shared_engine()
-    facts = {"model": model, "seed": seed, "horizon": horizon, "device": str(engine.device)}
+    facts = {"model": model, "seed": seed, "horizon": horizon}
     facts["precision"] = str(engine.dtype).removeprefix("torch.")
     if not book.positions:
-        return _empty(book, confidence, facts, started)
+        return _empty(book, confidence, facts | {"device": str(engine.device)}, started)
     window = checked_window(book, returns, horizon)
     if len(book.option_index):
         with threads_for((len(window) + len(book.option_index)) * max(window.shape[1], request.scenarios)):
@@ -223,6 +223,7 @@ def _assessment(
         component_es=by_level(marginal_es * values),
         marginal_var=by_level(marginal_var),
         marginal_es=by_level(marginal_es),
+        device=figures.device,
         worst_loss=figures.worst_loss,
         worst_scenario=figures.worst_unit[index] * values,
         drift=figures.drift,
@@ -243,6 +244,7 @@ def _option_assessment(
         book=task.book,
         value=task.book.value,
         **by_name,
+        device=figures.device,
         worst_loss=figures.worst_loss,
         worst_scenario=figures.worst_scenario,
         drift=figures.drift,

@@ -1,18 +1,22 @@
-"""Scenarios on the device: one transfer in, losses and tail there, one transfer out."""
+"""Scenarios on the device: one transfer in, losses and tail there, one transfer out.
+
+Where the device's memory does not hold a task at once, the same is done in pieces of the scenarios
+(`nautilus_metal.engine.governor`), and the tail of all of them is gathered on the host.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine
+from nautilus_metal.engine.governor import in_pieces
 from nautilus_metal.errors import InputError
-from nautilus_metal.kernels.normals import chi_square_quantile, standard_normals, uniforms
 from nautilus_metal.kernels.scenarios import (
     ScenarioSet,
     full_losses,
@@ -23,12 +27,13 @@ from nautilus_metal.kernels.scenarios import (
 )
 from nautilus_metal.kernels.tail import TailWeights, jackknife_error, largest, tail_weights
 from nautilus_metal.risk.book import Array
+from nautilus_metal.risk.draws import borrow_mixing, borrow_normals, padded, sample_scenarios, upload
 from nautilus_metal.risk.request import Request, Scenarios
+from nautilus_metal.risk.tail_parts import TailParts, check_tail
 
 _SAMPLE = 256  # scenarios evaluated again in float64
-_ROWS = 32  # normals are drawn for a multiple of this many factors, so that a growing book finds them in the cache
 _PIECE = 2**24  # elements of the scratch block of a full revaluation
-_FILL = 2**22  # normals made at a time, float64 on the host
+_WORD, _EXTRA = 8, 8  # bytes of a number at most, and numbers for losses and their order
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ class Figures:
         Loss of one unit of base currency in each instrument in that scenario, shape (instruments,).
     drift : float or None
         See `RiskAssessment.drift`.
+    device : str
+        Where they were computed; several, joined by a plus sign, where memory was short.
     """
 
     var: Array
@@ -79,20 +86,66 @@ class Figures:
     worst_loss: float
     worst_unit: Array
     drift: float | None
+    device: str
 
 
 def evaluate(task: Task, engine: ComputeEngine) -> Figures:
-    """Compute the figures of a task on the engine's device."""
-    with _drawn(task, engine) as drawn:
-        weights = tail_weights(task.scenarios.count, task.levels)
-        scenarios, exposures, columns = _on_device(task, engine, drawn, weights.figures)
+    """Compute the figures of a task on the engine's device, or where there is memory for it."""
+    count, assets = task.scenarios.count, len(task.scenarios.shift)
+    check_tail(engine, count, task.levels, assets)
+    weights = tail_weights(count, task.levels)
+    parts, devices = TailParts(weights.size, min(_SAMPLE, count)), dict[str, None]()
+
+    def work(engine: ComputeEngine, first: int, last: int) -> Array | None:
+        answer = _whole(task, weights, engine) if last - first == count else None
+        if answer is None:
+            _part(task, engine, first, last, parts)
+        devices[str(engine.device)] = None
+        return answer
+
+    answers = in_pieces(engine, count, _bytes_each(task), work)
+    result = answers[0] if answers[0] is not None else _gathered(task, weights, parts)
+    return _finish(task, weights, result, "+".join(devices))
+
+
+def _whole(task: Task, weights: TailWeights, engine: ComputeEngine) -> Array:
+    """The worst losses, the first ones, the worst scenario's basis, and the basis weighed by each figure."""
+    everything = slice(0, task.scenarios.count)
+    with _drawn(task, engine, everything) as drawn:
+        scenarios, exposures, columns = _on_device(task, engine, drawn, weights.figures, everything)
         losses = _losses(task, exposures, scenarios, engine)
         worst, where = largest(losses, weights.size)
-        tail = scenarios.part(where)
-        basis = scaled_factors(tail) if task.linear else relative_changes(tail, linear=False)
-        flat = torch.cat([worst, losses[:_SAMPLE], basis[:, 0], (basis @ columns).flatten()])
-        result = engine.download(flat)
-    return _finish(task, weights, result)
+        basis = _basis(task, scenarios.part(where))
+        return engine.download(torch.cat([worst, losses[:_SAMPLE], basis[:, 0], (basis @ columns).flatten()]))
+
+
+def _part(task: Task, engine: ComputeEngine, first: int, last: int, parts: TailParts) -> None:
+    columns = slice(first, last)
+    with _drawn(task, engine, columns) as drawn:
+        scenarios, exposures, _ = _on_device(task, engine, drawn, torch.zeros(0, dtype=torch.float64), columns)
+        scale = () if scenarios.scale is None else (scenarios.scale[None],)
+        parts.take(_losses(task, exposures, scenarios, engine), (scenarios.factors, *scale))
+
+
+def _gathered(task: Task, weights: TailWeights, parts: TailParts) -> Array:
+    """What `_whole` returns, from the tail of all parts, on the host."""
+    factors, *scale = parts.columns
+    tail = ScenarioSet(task.scenarios.loading, factors, task.scenarios.shift, scale[0][0] if scale else None)
+    basis = _basis(task, tail)
+    return torch.cat([parts.losses, parts.sample, basis[:, 0], (basis @ weights.figures).flatten()]).numpy()
+
+
+def _basis(task: Task, tail: ScenarioSet) -> Tensor:
+    """What marginal figures are made of: factors of a linear book, price changes of one revalued in full."""
+    return scaled_factors(tail) if task.linear else relative_changes(tail, linear=False)
+
+
+def _bytes_each(task: Task) -> int:
+    """Memory that a scenario takes: its normals, losses and their order, and its share of the scratch block."""
+    assets, fitted = len(task.scenarios.shift), task.scenarios
+    drawn = padded(fitted.loading.shape[-1] + 1) if fitted.empirical is None else assets
+    scratch = 0 if task.linear else min(assets, max(1, _PIECE // fitted.count))
+    return _WORD * (drawn + scratch + _EXTRA)
 
 
 def losses_without(task: Task, values: Array, index: Sequence[int], engine: ComputeEngine) -> Array:
@@ -109,34 +162,44 @@ def losses_without(task: Task, values: Array, index: Sequence[int], engine: Comp
     engine : ComputeEngine
         Where to compute.
     """
-    with _drawn(task, engine) as drawn:
-        weights = tail_weights(task.scenarios.count, task.levels)
-        quantiles = weights.figures[:, : weights.levels].contiguous()
-        scenarios, exposures, columns = _on_device(task, engine, drawn, quantiles)
-        losses = _losses(task, exposures, scenarios, engine)
-        figures = []
-        for value, column in zip((values / task.unit).tolist(), index, strict=True):
-            without = losses + value * relative_changes(scenarios.asset(column), task.linear)[0]
-            figures.append(largest(without, weights.size)[0] @ columns)
-        return engine.download(torch.stack(figures, dim=1)) * task.unit
+    weights, everything = tail_weights(task.scenarios.count, task.levels), slice(0, task.scenarios.count)
+    quantiles = weights.figures[:, : weights.levels].contiguous()
+
+    def work(engine: ComputeEngine, _first: int, _last: int) -> Array:
+        with _drawn(task, engine, everything) as drawn:
+            scenarios, exposures, columns = _on_device(task, engine, drawn, quantiles, everything)
+            losses = _losses(task, exposures, scenarios, engine)
+            figures = []
+            for value, column in zip((values / task.unit).tolist(), index, strict=True):
+                without = losses + value * relative_changes(scenarios.asset(column), task.linear)[0]
+                figures.append(largest(without, weights.size)[0] @ columns)
+            return engine.download(torch.stack(figures, dim=1)) * task.unit
+
+    return in_pieces(engine, 1, 1, work)[0]
 
 
 @contextmanager
-def _drawn(task: Task, engine: ComputeEngine) -> Iterator[tuple[Tensor | None, Tensor | None]]:
+def _drawn(
+    task: Task, engine: ComputeEngine, columns: slice
+) -> Iterator[tuple[Tensor | None, Tensor | None]]:
     """Borrow factors and mixing scale of scenarios that are drawn: from the pool's cache where they are there."""
     fitted = task.scenarios
     with ExitStack() as stack:
         factors = scale = None
         if fitted.empirical is None:
             width = fitted.loading.shape[-1]
-            factors = stack.enter_context(borrow_normals(engine, task.request, width))[1 : 1 + width]
+            factors = stack.enter_context(borrow_normals(engine, task.request, width, columns))[1 : 1 + width]
         if fitted.degrees is not None:
-            scale = stack.enter_context(borrow_mixing(engine, task.request, fitted.degrees))
+            scale = stack.enter_context(borrow_mixing(engine, task.request, fitted.degrees, columns))
         yield factors, scale
 
 
 def _on_device(
-    task: Task, engine: ComputeEngine, drawn: tuple[Tensor | None, Tensor | None], table: Tensor
+    task: Task,
+    engine: ComputeEngine,
+    drawn: tuple[Tensor | None, Tensor | None],
+    table: Tensor,
+    columns: slice,
 ) -> tuple[ScenarioSet, Tensor, Tensor]:
     """Bring the rest of a task's scenarios, its exposures and `table` to the device in one transfer.
 
@@ -144,51 +207,10 @@ def _on_device(
     """
     fitted, (factors, scale) = task.scenarios, drawn
     parts = [fitted.loading, fitted.shift, _scaled_exposures(task), table]
-    parts += [] if fitted.empirical is None else [fitted.empirical]
-    loading, shift, exposures, columns, *rest = upload(engine, parts)
+    parts += [] if fitted.empirical is None else [fitted.empirical[:, columns]]
+    loading, shift, exposures, table, *rest = upload(engine, parts)
     factors = rest[0] if factors is None else factors
-    return ScenarioSet(loading, factors, shift, scale), exposures, columns
-
-
-def upload(engine: ComputeEngine, parts: Sequence[Tensor]) -> list[Tensor]:
-    """Bring arrays to the device as one flat array over the bus, then views."""
-    flat = engine.upload(torch.cat([part.flatten() for part in parts]).numpy())
-    pieces = torch.split(flat, [part.numel() for part in parts])
-    return [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]
-
-
-def borrow_normals(engine: ComputeEngine, request: Request, factors: int) -> AbstractContextManager[Tensor]:
-    """Borrow standard normals; row 0 is kept for the mixing variable of a Student-t, the factors follow."""
-    rows = _padded(factors + 1)
-    step = max(1, _FILL // request.scenarios)
-
-    def fill(block: Tensor) -> None:
-        for first in range(0, rows, step):
-            count = min(step, rows - first)
-            fresh = standard_normals(count, request.scenarios, request.seed, request.sampler, first_row=first)
-            block[first : first + count].copy_(fresh.to(block.dtype))
-
-    key = ("normals", request.sampler, request.seed)
-    return engine.pool.borrow((rows, request.scenarios), engine.dtype, key=key, fill=fill)
-
-
-def _padded(rows: int) -> int:
-    return math.ceil(rows / _ROWS) * _ROWS
-
-
-def borrow_mixing(engine: ComputeEngine, request: Request, degrees: float) -> AbstractContextManager[Tensor]:
-    """Borrow the factors that turn unit normals into unit-variance Student-t, shape (scenarios,)."""
-
-    def fill(block: Tensor) -> None:
-        block.copy_(_mixing_scale(request.scenarios, request.seed, request.sampler, degrees).to(block.dtype))
-
-    key = ("student_t", request.sampler, request.seed, degrees)
-    return engine.pool.borrow((request.scenarios,), engine.dtype, key=key, fill=fill)
-
-
-def _mixing_scale(count: int, seed: int, sampler: str, degrees: float) -> Tensor:
-    r""":math:`\sqrt{(\nu - 2) / \chi^2_\nu}`: turns a unit normal into a unit-variance Student-t."""
-    return torch.sqrt((degrees - 2) / chi_square_quantile(uniforms(1, count, seed, sampler)[0], degrees))
+    return ScenarioSet(loading, factors, shift, scale), exposures, table
 
 
 def _scaled_exposures(task: Task) -> Tensor:
@@ -205,7 +227,7 @@ def _losses(task: Task, exposures: Tensor, scenarios: ScenarioSet, engine: Compu
         return full_losses(exposures, scenarios, buffer)
 
 
-def _finish(task: Task, weights: TailWeights, result: Array) -> Figures:
+def _finish(task: Task, weights: TailWeights, result: Array, device: str) -> Figures:
     fitted, levels = task.scenarios, len(task.levels)
     cuts = np.cumsum([weights.size, min(_SAMPLE, fitted.count), fitted.loading.shape[-1]])
     worst, sample, worst_basis, basis = np.split(result, cuts)
@@ -225,6 +247,7 @@ def _finish(task: Task, weights: TailWeights, result: Array) -> Figures:
         worst_loss=float(worst[0] * task.unit),
         worst_unit=unit[:, 0],
         drift=_drift(task, sample),
+        device=device,
     )
 
 
@@ -249,23 +272,3 @@ def _sample_losses(task: Task, count: int) -> Tensor:
     if task.linear:
         return linear_losses(exposures, task.expected_profit, scenarios.factors, scenarios.scale)
     return full_losses(exposures, scenarios, torch.empty(len(exposures), count, dtype=torch.float64))
-
-
-def sample_scenarios(fitted: Scenarios, request: Request, count: int) -> ScenarioSet:
-    """Make the first `count` scenarios in float64 on the host."""
-    if fitted.empirical is not None:
-        return ScenarioSet(fitted.loading, fitted.empirical[:, :count], fitted.shift, None)
-    scale, width = None, fitted.loading.shape[-1]
-    factors = sample_normals(width, count, request)
-    if fitted.degrees is not None:
-        scale = _sample_mixing(count, request.seed, request.sampler, fitted.degrees)
-    return ScenarioSet(fitted.loading, factors, fitted.shift, scale)
-
-
-def sample_normals(factors: int, count: int, request: Request) -> Tensor:
-    """Make the first `count` scenarios of the factors that `borrow_normals` has, on the host."""
-    return _sample_normals(_padded(1 + factors), count, request.seed, request.sampler)[1 : 1 + factors]
-
-
-_sample_normals = lru_cache(maxsize=8)(standard_normals)
-_sample_mixing = lru_cache(maxsize=16)(_mixing_scale)

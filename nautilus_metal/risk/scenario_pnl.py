@@ -14,7 +14,7 @@ from nautilus_metal.kernels import black_scholes
 from nautilus_metal.kernels.option_scenarios import JointScenarios, Moves, moves
 from nautilus_metal.kernels.scenarios import relative_changes
 from nautilus_metal.risk.book import Array, Book
-from nautilus_metal.risk.evaluation import sample_normals, sample_scenarios
+from nautilus_metal.risk.draws import sample_normals, sample_scenarios
 from nautilus_metal.risk.models import build, check_options, model_named
 from nautilus_metal.risk.option_task import OptionTask
 from nautilus_metal.risk.request import Request

@@ -19,7 +19,7 @@ from nautilus_metal.kernels.tail import tail_weights
 from nautilus_metal.risk.assess import checked_levels, checked_window, is_linear
 from nautilus_metal.risk.book import Array, Book, Index, Position
 from nautilus_metal.risk.checks import above, finite
-from nautilus_metal.risk.evaluation import borrow_mixing, borrow_normals, upload
+from nautilus_metal.risk.draws import borrow_mixing, borrow_normals, upload
 from nautilus_metal.risk.limits import MEASURES
 from nautilus_metal.risk.models import build, check_options, model_named
 from nautilus_metal.risk.option_task import OptionTask
@@ -47,7 +47,8 @@ class WhatIf:
     quantities : mapping of str to float
         By instrument, what the book holds; 0 for a candidate.
     prices : mapping of str to float
-        By instrument, the price that the table counts from.
+        By instrument, the price that the table counts from; options, whose P&L is not in proportion to theirs, are
+        left out.
     rows : mapping of str to int
         By instrument, the row of `table`.
     units : ndarray
@@ -317,7 +318,7 @@ def _described(whole: Book, levels: tuple[float, ...], table: Table, units: Arra
         base_currency=whole.base_currency,
         levels=levels,
         quantities=quantities,
-        prices={name: positions[i].price for name, i in first.items()},
+        prices={name: positions[i].price for name, i in first.items() if positions[i].option is None},
         rows={name: row for row, name in enumerate(first)},
         units=units[chosen],
         table=table[places[chosen]],
@@ -351,8 +352,8 @@ def _with_options(whole: Book, task: OptionTask, engine: ComputeEngine) -> WhatI
     noisy = volatilities if task.noisy else 0
     with _on_device(fitted, task.request, noisy, engine, parts) as (arrays, spots, noise):
         row, volatility_row, places = (indices.to(engine.device) for indices in rows)
-        *columns_of_terms, forwards, slope, centre, spread = arrays
-        terms = OptionTerms(*columns_of_terms, row, volatility_row)
+        moneyness, strike, total, sign, base, forwards, slope, centre, spread = arrays
+        terms = OptionTerms(moneyness, strike, total, sign, base, row, volatility_row)
         joint = JointScenarios(spots, places, slope, centre, spread, noise)
         for columns in _pieces(fitted.count, assets + options):
             width, rows_of_market = columns.stop - columns.start, 2 * assets + volatilities

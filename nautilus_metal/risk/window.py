@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -98,7 +99,7 @@ class ReturnWindow:
         if self._restored is None:
             return {}
         times = sorted(own)
-        repeats = {now for before, now in zip(times, times[1:], strict=False) if own[now] == own[before]}
+        repeats = {now for before, now in pairwise(times) if own[now] == own[before]}
         return {
             period: log
             for period, log in other.items()

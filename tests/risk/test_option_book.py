@@ -226,13 +226,13 @@ def test_any_number_of_options_in_bounded_memory(count: int) -> None:
 
 
 def test_pieces_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nautilus_metal.risk import option_evaluation
+    from nautilus_metal.risk import option_tables
 
     book, window, law = mixed_book(), history(3), {"vol_of_vol": 0.05, "spot_vol_correlation": -0.5}
     whole = assess(book, window, "normal", LEVELS, scenarios=1501, **law)
     for piece, market in ((64, 2**22), (5, 2**22), (2**20, 100)):
-        monkeypatch.setattr(option_evaluation, "_PIECE", piece)
-        monkeypatch.setattr(option_evaluation, "_MARKET_PIECE", market)
+        monkeypatch.setattr(option_tables, "_PIECE", piece)
+        monkeypatch.setattr(option_tables, "_MARKET_PIECE", market)
         small = assess(book, window, "normal", LEVELS, scenarios=1501, **law)
         np.testing.assert_allclose(both(small), both(whole), rtol=1e-5)
         np.testing.assert_allclose(parts(small), parts(whole), rtol=1e-4, atol=1e-4 * whole.var[0.95])
