@@ -1,5 +1,6 @@
 """The HedgeActor in a real engine: what it asks for, against Greeks worked out here."""
 
+import json
 import math
 from decimal import Decimal
 
@@ -143,6 +144,28 @@ def test_a_delta_hedge_is_the_book_s_delta_in_stock(ask):
     assert (request.status, request.target, request.underlying) == ("hedged", "delta", "STK.SIM")
     assert request.risk_after < request.risk_before
     assert request.uncovered == {}
+
+
+def test_a_beta_says_how_far_an_instrument_moves_with_its_underlying(ask):
+    (request,), _ = ask({CALL.id: -10}, {"betas": {"STK.SIM": 2.0}})
+    assert request.orders["STK.SIM"]["quantity"] == round(10 * unit(CALL)[0] / 2)
+    assert request.orders["STK.SIM"]["price"] == SPOT
+
+
+def test_settings_by_underlying_scale_its_exposures(ask):
+    (plain,), _ = ask({CALL.id: -10}, {})
+    (scaled,), _ = ask({CALL.id: -10}, {"spot_move": {"STK.SIM": 0.03, "ETC.SIM": 9.0}})
+    assert scaled.before["delta"] == pytest.approx(3 * plain.before["delta"])
+
+
+def test_a_node_s_configuration_makes_the_same_settings():
+    """As strings, the way of an importable actor."""
+    given = {"instruments": {"STK.SIM": ["STK.SIM"]}, "triggers": ["STK.SIM"], "bar_types": [str(BARS)]}
+    decoded = HedgeActorConfig.parse(json.dumps(given | {"target": "minimum_es"}))
+    instruments = {"STK.SIM": ("STK.SIM",)}
+    expected = HedgeActorConfig(instruments=instruments, triggers=(STOCK,), bar_types=(BARS,), target="minimum_es")
+    assert decoded == expected
+    assert HedgeActor(decoded).config.instruments == instruments
 
 
 def test_stock_that_is_held_counts(ask):
