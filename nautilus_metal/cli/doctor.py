@@ -17,17 +17,24 @@ def add_doctor(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--device", default="auto", help="measure auto (default), mps, cuda, cuda:1 or cpu")
     command.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
+    command.add_argument(
+        "--verify", action="store_true", help="check every kernel on the device against float64, under a minute"
+    )
     command.set_defaults(action=doctor)
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    """Print the page.
+    """Print the page, or check the kernels.
 
     Returns
     -------
     int
-        0, or 1 where something required is missing.
+        0, or 1 where something required is missing or a kernel is wrong.
     """
+    if arguments.verify:
+        from nautilus_metal.cli.verify import verify
+
+        return verify(arguments.device, arguments.as_json)
     facts = collect(arguments.device)
     print(json.dumps(facts, indent=2, allow_nan=False) if arguments.as_json else "\n".join(_page(facts)))
     absent = [name for name in REQUIRED if facts["versions"][name] is None]
