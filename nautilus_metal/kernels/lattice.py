@@ -101,13 +101,13 @@ def lattice(
 def _part(arguments: tuple[Tensor, ...], steps: int, dates: int | None) -> LatticeFigures:
     """Figures of a batch of shape (contracts,), extrapolated."""
     rough, coarse, fine = (_roll(_Market(*arguments), steps // part, dates) for part in (4, 2, 1))
-    price, *greeks = (2 * f - c for f, c in zip(fine, coarse, strict=True))
+    price, delta, gamma, vega, theta, rho = (2 * f - c for f, c in zip(fine, coarse, strict=True))
     before = 2 * coarse[0] - rough[0]
     error = torch.maximum((price - before).abs(), (price - fine[0]).abs())
     if dates is None:
         spot, strike, sign = arguments[0], arguments[1], arguments[-1]
         price = torch.maximum(price, (sign * (spot - strike)).clamp(min=0))
-    return LatticeFigures(price, *greeks, error)
+    return LatticeFigures(price, delta, gamma, vega, theta, rho, error)
 
 
 class _Market(NamedTuple):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nautilus_metal.kernels import black_scholes
-from nautilus_metal.kernels.paths import Paths
+from nautilus_metal.kernels.paths import Paths, elapsed
 from nautilus_metal.kernels.payoffs import vanilla
 
 _DEGREE = 4
@@ -125,15 +125,17 @@ def _boundary(price: Tensor, gain: Tensor, sign: float) -> float:
 
 
 def stopping_dates(paths: Paths, policy: Policy, sign: float) -> Tensor:
-    """Index of the date on which each path is exercised or expires, shape (paths,)."""
+    """Index of the date on which each path is exercised or expires, of the shape of one row of the paths."""
     spots = paths.spots[0, policy.stride :: policy.stride].detach()
-    boundary = policy.boundary.to(dtype=spots.dtype).to(spots.device).unsqueeze(1)
+    boundary = policy.boundary.to(dtype=spots.dtype).to(spots.device).reshape(-1, *[1] * (spots.dim() - 1))
     stop = sign * (spots - boundary) >= 0
     stop[-1] = True
     return stop.to(torch.int8).argmax(0)
 
 
-def stopped_value(paths: Paths, policy: Policy, strike: float, sign: float, rate: Tensor, expiry: Tensor) -> Tensor:
+def stopped_value(
+    paths: Paths, policy: Policy, strike: float, sign: float, rate: Tensor, expiry: Tensor, scheduled: bool = False
+) -> Tensor:
     """Discounted payoff of each path at the date where the policy stops it, differentiable by its prices.
 
     Parameters
@@ -146,6 +148,8 @@ def stopped_value(paths: Paths, policy: Policy, strike: float, sign: float, rate
         Of the option.
     rate, expiry : Tensor
         Shape (paths,).
+    scheduled : bool
+        Whether the dates are fixed, or move with the expiry (see `paths`).
 
     Returns
     -------
@@ -154,12 +158,19 @@ def stopped_value(paths: Paths, policy: Policy, strike: float, sign: float, rate
     """
     first = stopping_dates(paths, policy, sign)
     price = paths.spots[0, policy.stride :: policy.stride].gather(0, first.unsqueeze(0))[0]
-    time = (first + 1).to(rate.dtype) / len(policy.boundary)
-    return (-rate * time * expiry).exp() * vanilla(price, strike, sign)
+    time = elapsed(expiry, (first + 1).to(rate.dtype) / len(policy.boundary), scheduled)
+    return (-rate * time).exp() * vanilla(price, strike, sign)
 
 
 def stopped_european(
-    paths: Paths, policy: Policy, strike: float, sign: float, rate: Tensor, expiry: Tensor, dividend_yield: float
+    paths: Paths,
+    policy: Policy,
+    strike: float,
+    sign: float,
+    rate: Tensor,
+    expiry: Tensor,
+    dividend_yield: float,
+    scheduled: bool = False,
 ) -> Tensor:
     """Discounted Black-Scholes price of the European option where the policy stops each path.
 
@@ -168,10 +179,10 @@ def stopped_european(
     first = stopping_dates(paths, policy, sign)
     row = policy.stride * (first + 1).unsqueeze(0)
     price = paths.spots[0].gather(0, row)[0]
-    time = (first + 1).to(rate.dtype) / len(policy.boundary)
+    time = elapsed(expiry, (first + 1).to(rate.dtype) / len(policy.boundary), scheduled)
     spent = torch.cat([torch.zeros_like(paths.variances[:1]), paths.variances.cumsum(0)])
     variance = (spent[-1] - spent.gather(0, row)[0]).clamp(min=1e-10)
-    left = ((1.0 - time) * expiry).clamp(min=1e-6)
+    left = (expiry - time).clamp(min=1e-6)
     kind = "call" if sign > 0 else "put"
     value = black_scholes.price(price, strike, left, rate, (variance / left).sqrt(), dividend_yield, kind)
-    return (-rate * time * expiry).exp() * value
+    return (-rate * time).exp() * value

@@ -3,11 +3,13 @@ r"""Price and Greeks of each path, all from the same paths.
 First derivatives are pathwise: the payoff's gradient by the prices it sees, carried back through the simulation. A
 payoff with a jump takes them by likelihood ratio over the last normal. Gamma is the likelihood-ratio derivative of
 the pathwise delta (Glasserman 2004, "Monte Carlo methods in financial engineering", section 7.3.3), for which the
-second derivative of a kinked payoff is not needed. Theta is minus the derivative by the expiry where only the last
-price counts, and elsewhere, under Black-Scholes, what the differential equation leaves for it.
+second derivative of a kinked payoff is not needed. Theta is minus the derivative by the expiry, by which
+time passes as the paths say (see `paths`), with a likelihood ratio for the number of jumps, or
+the difference that one more of them makes.
 """
 
 from collections.abc import Callable
+from itertools import combinations_with_replacement
 from typing import NamedTuple
 
 import torch
@@ -26,34 +28,34 @@ class Shape(NamedTuple):
 
     Attributes
     ----------
-    terminal : bool
-        Whether only the last prices count.
     smooth : bool
         Whether it is continuous.
     from_start : bool
         Whether it looks at today's price itself (barriers, extremes).
-    diffusion : bool
-        Whether the model is Black-Scholes, whose differential equation gives theta.
-    kinked : bool
-        Whether it has a kink in today's price that no later price smooths, for which there is no gamma here.
+    curvature : callable, optional
+        The second derivative by the first price on each path, discounted, where the payoff has a kink in today's
+        price that no later price smooths.
     """
 
-    terminal: bool
-    smooth: bool
-    from_start: bool
-    diffusion: bool
-    kinked: bool = False
+    smooth: bool = True
+    from_start: bool = False
+    curvature: Payoff | None = None
+
+
+def pairs(assets: int) -> list[tuple[int, int]]:
+    """The rows of gammas: each asset with itself and with every later one."""
+    return list(combinations_with_replacement(range(assets), 2))
 
 
 def names(assets: int) -> list[str]:
-    """The rows of `path_figures`; Greeks by asset have one row for each.
+    """The rows of `path_figures`; Greeks by asset have one row for each, gammas one for each of `pairs`.
 
     Examples
     --------
     >>> names(1)
     ['price', 'delta', 'gamma', 'vega', 'theta', 'rho']
     """
-    return ["price", *["delta"] * assets, *["gamma"] * assets, *["vega"] * assets, "theta", "rho"]
+    return ["price", *["delta"] * assets, *["gamma"] * len(pairs(assets)), *["vega"] * assets, "theta", "rho"]
 
 
 def path_figures(paths: Paths, p: Parameters, payoff: Payoff, shape: Shape) -> Tensor:
@@ -73,7 +75,7 @@ def path_figures(paths: Paths, p: Parameters, payoff: Payoff, shape: Shape) -> T
     Returns
     -------
     Tensor
-        Shape (3 * assets + 3, paths), rows as in `names`; gamma or theta is NaN where it is not defined here.
+        Shape (figures, paths), rows as in `names`.
     """
     if not shape.smooth:
         return _likelihood_ratio(paths, p, payoff)
@@ -81,19 +83,30 @@ def path_figures(paths: Paths, p: Parameters, payoff: Payoff, shape: Shape) -> T
     rate, expiry = p.rate.detach().requires_grad_(), p.expiry.detach().requires_grad_()
     value = payoff(paths._replace(spots=spots, variances=variances), rate, expiry)
     leaves = (spots, variances, rate, expiry)
-    by = grad(value.sum(), leaves, create_graph=shape.from_start and not shape.kinked, materialize_grads=True)
+    twice = shape.from_start and shape.curvature is None
+    by = grad(value.sum(), leaves, create_graph=twice, materialize_grads=True)
     delta, vega, rho, maturity = _carry((paths.spots, paths.variances), (by[0], by[1]), p)
-    score = paths.score
-    if shape.kinked:
-        gamma = torch.full_like(delta, torch.nan)
+    if shape.curvature is not None:
+        gamma = shape.curvature(paths, p.rate.detach(), p.expiry.detach()).unsqueeze(0)
     elif shape.from_start:
         moved = by[0][:, 0] + (by[0][:, 1:] * spots[:, 1:]).sum(1) / spots[:, 0]
-        gamma = grad(moved.sum(), spots)[0][:, 0] + delta * score / p.spot
+        gamma = grad(moved.sum(), spots)[0][:, 0] + delta * paths.score / p.spot
     else:
-        gamma = delta * (score - 1.0) / p.spot
-    value, rho = value.detach(), rho + by[2]
-    maturity = maturity + by[3] + value * paths.clock
-    return _rows(value, delta, gamma, vega, maturity, rho, p, shape)
+        gamma = _gammas(delta, paths.score, p.spot)
+    value = value.detach()
+    more = value
+    if paths.leap is not None:
+        jumped = payoff(paths._replace(spots=paths.spots.detach() * paths.leap), p.rate.detach(), p.expiry.detach())
+        more = value - jumped
+    return _rows(value, delta, gamma, vega, -(maturity + by[3] + more * paths.clock), rho + by[2])
+
+
+def _gammas(delta: Tensor, score: Tensor, spot: Tensor) -> Tensor:
+    """Derivatives of the deltas of prices in proportion to today's; a mixed one is the mean of its two ways."""
+    ratio = score / spot
+    rows = [0.5 * (delta[i] * ratio[j] + delta[j] * ratio[i]) for i, j in pairs(len(delta))]
+    own = [delta[i] / spot[i] if i == j else 0.0 for i, j in pairs(len(delta))]
+    return torch.stack([row - part for row, part in zip(rows, own, strict=True)])
 
 
 def _likelihood_ratio(paths: Paths, p: Parameters, payoff: Payoff) -> Tensor:
@@ -107,8 +120,7 @@ def _likelihood_ratio(paths: Paths, p: Parameters, payoff: Payoff) -> Tensor:
     delta, vega, rho, maturity = _carry((paths.mean, paths.std), weights, p)
     gamma = value * ((z * z - 1.0) / std - z) / std / (p.spot * p.spot)
     maturity = maturity + explicit_maturity + value * paths.clock
-    shape = Shape(terminal=True, smooth=False, from_start=False, diffusion=False)
-    return _rows(value, delta, gamma, vega, maturity, rho + explicit_rho, p, shape)
+    return _rows(value, delta, gamma, vega, -maturity, rho + explicit_rho)
 
 
 def _carry(outputs: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor], p: Parameters) -> tuple[Tensor, ...]:
@@ -119,60 +131,35 @@ def _carry(outputs: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor], p: Pa
     return tuple(found)
 
 
-def _rows(
-    value: Tensor,
-    delta: Tensor,
-    gamma: Tensor,
-    vega: Tensor,
-    maturity: Tensor,
-    rho: Tensor,
-    p: Parameters,
-    shape: Shape,
-) -> Tensor:
-    if shape.terminal:
-        theta = -maturity
-    elif shape.diffusion:
-        yields = p.dividend_yield[0]
-        theta = _equation_theta(value, delta[0], gamma[0], p.spot[0], p.volatility[0], p.rate, yields)
-    else:
-        theta = torch.full_like(value, torch.nan)
+def _rows(value: Tensor, delta: Tensor, gamma: Tensor, vega: Tensor, theta: Tensor, rho: Tensor) -> Tensor:
     return torch.cat([value[None], delta, gamma, vega, theta[None], rho[None]]).detach()
 
 
-def _equation_theta(
-    value: Tensor,
-    delta: Tensor,
-    gamma: Tensor,
-    spot: Tensor,
-    volatility: Tensor,
-    rate: Tensor,
-    dividend_yield: Tensor,
-) -> Tensor:
-    carry = (rate - dividend_yield) * spot * delta
-    return rate * value - carry - 0.5 * (volatility * spot) ** 2 * gamma
-
-
-def exact_figures(x: Inputs, closed_form: ClosedForm, shape: Shape) -> Tensor:
+def exact_figures(x: Inputs, closed_form: ClosedForm) -> Tensor:
     """The expectations of `path_figures` for a payoff with a closed form, in float64 on the host.
+
+    Parameters
+    ----------
+    x : Inputs
+        Of contracts, shape (assets, contracts), or (contracts,) for rate and expiry.
+    closed_form : callable
+        Prices, shape (contracts,).
 
     Returns
     -------
     Tensor
-        Shape (3 * assets + 3,), rows as in `names`.
+        Shape (figures, contracts), rows as in `names`.
     """
     moved = Inputs(*(tensor.clone().requires_grad_() for tensor in x))
     leaves = moved[:4]
     value = closed_form(moved)
-    delta, vega, rho, maturity = grad(value, leaves, create_graph=True, materialize_grads=True)
-    gamma = torch.stack([_second(delta[i], leaves[0])[i] for i in range(len(x.spot))])
-    if shape.terminal or not shape.diffusion:
-        theta = -maturity
-    else:
-        theta = _equation_theta(value, delta[0], gamma[0], x.spot[0], x.volatility[0], x.rate, x.dividend_yield[0])
-    return torch.cat([value[None], delta, gamma, vega, theta[None], rho[None]]).detach()
+    delta, vega, rho, maturity = grad(value.sum(), leaves, create_graph=True, materialize_grads=True)
+    hessian = [_derivative(row, leaves[0]) for row in delta]
+    gamma = torch.stack([hessian[i][j] for i, j in pairs(len(delta))])
+    return _rows(value, delta, gamma, vega, -maturity, rho)
 
 
-def _second(first: Tensor, leaf: Tensor) -> Tensor:
+def _derivative(first: Tensor, leaf: Tensor) -> Tensor:
     if not first.requires_grad:
         return torch.zeros_like(leaf)
-    return grad(first, leaf, retain_graph=True, materialize_grads=True)[0]
+    return grad(first.sum(), leaf, retain_graph=True, materialize_grads=True)[0]

@@ -1,8 +1,12 @@
-r"""Risk-neutral paths under Black-Scholes and Merton's jumps, differentiable by every parameter of every path.
+r"""Risk-neutral paths, differentiable by every parameter of every path, and those of Black-Scholes.
 
 A model turns `Parameters` and `Draws` into `Paths`. Parameters are given for each path (a leaf tensor that repeats
 one number), so that one backward pass yields the derivative of each path and with it a standard error of each Greek.
-Times are years; steps are equal parts of the expiry.
+In the shapes below, "paths" is one axis, or two of contracts and paths; draws that all contracts share have one
+contract. Times are years; steps are equal parts of the expiry.
+
+Derivatives by the expiry are minus those by the passing of time: with `scheduled` dates only the first step changes
+with the expiry, since the dates keep their distance to each other; without, all steps do.
 """
 
 from typing import NamedTuple
@@ -23,7 +27,7 @@ class Parameters(NamedTuple):
     rate, expiry : Tensor
         Shape (paths,).
     dividend_yield : Tensor
-        Shape (assets, 1).
+        Shape (assets, 1) or (assets, contracts, 1).
     """
 
     spot: Tensor
@@ -50,9 +54,12 @@ class Paths(NamedTuple):
         Shape (assets, paths): spot times the derivative by the spot of the log density of the first row, or of the
         last row where the payoff sees no other.
     clock : Tensor
-        Shape (paths,) or a zero: derivative by the expiry of the log probability of the number of jumps.
+        Shape (paths,): derivative by the expiry of the log probability of the number of jumps; beside a `leap` minus
+        their intensity.
     uniforms : Tensor
         Shape (rows - 1 or 0, paths), for the extremes between rows.
+    leap : Tensor, optional
+        Shape (paths,): the factor of one more jump, made now, on all later prices.
     """
 
     spots: Tensor
@@ -64,6 +71,7 @@ class Paths(NamedTuple):
     score: Tensor
     clock: Tensor
     uniforms: Tensor
+    leap: Tensor | None = None
 
     @property
     def final(self) -> Tensor:
@@ -76,7 +84,53 @@ class Paths(NamedTuple):
         return self.spots[0, self.stride :: self.stride]
 
 
-def black_scholes_paths(p: Parameters, drawn: Draws, cholesky: Tensor) -> Paths:
+def step_lengths(expiry: Tensor, steps: int, scheduled: bool) -> Tensor:
+    """Years of each step, shape (steps, paths), or (1, paths) where they are the same in every derivative."""
+    even = (expiry / steps).unsqueeze(0)
+    if not scheduled or steps == 1:
+        return even
+    later = even.detach().expand(steps - 1, *expiry.shape)
+    return torch.cat([even.detach() + (expiry - expiry.detach()), later])
+
+
+def elapsed(expiry: Tensor, share: float | Tensor, scheduled: bool) -> Tensor:
+    """Years to a share of the expiry, with derivative 1 by it where dates are scheduled, else the share."""
+    return share * expiry.detach() + (expiry - expiry.detach()) if scheduled else share * expiry
+
+
+def correlated(factor: Tensor, normals: Tensor) -> Tensor:
+    """Normals times a lower factor of their correlation, along the first axis."""
+    if len(factor) == 1:
+        return normals
+    return (factor @ normals.reshape(len(factor), -1)).reshape(normals.shape)
+
+
+def spot_score(normals: Tensor, deviation: Tensor, factor: Tensor) -> Tensor:
+    """Derivative by each log spot of the log density of jointly normal logarithms.
+
+    Parameters
+    ----------
+    normals : Tensor
+        The independent normals under them, shape (assets, paths).
+    deviation : Tensor
+        Of each logarithm, shape (assets, paths).
+    factor : Tensor
+        Lower factor of their correlation.
+
+    Returns
+    -------
+    Tensor
+        Shape (assets, paths), without gradient.
+    """
+    if len(factor) > 1:
+        flat = normals.reshape(len(factor), -1)
+        normals = torch.linalg.solve_triangular(factor.T.contiguous(), flat, upper=True).reshape(normals.shape)
+    return (normals / deviation).detach()
+
+
+def black_scholes_paths(
+    p: Parameters, drawn: Draws, cholesky: Tensor, terminal: bool = False, scheduled: bool = False
+) -> Paths:
     """Geometric Brownian motions, exact at any step.
 
     Parameters
@@ -87,6 +141,10 @@ def black_scholes_paths(p: Parameters, drawn: Draws, cholesky: Tensor) -> Paths:
         Normals of shape (assets, steps, paths).
     cholesky : Tensor
         Lower factor of the correlation, shape (assets, assets).
+    terminal : bool
+        Whether the payoff sees the last row only.
+    scheduled : bool
+        Whether time passes towards fixed dates, see above.
 
     Returns
     -------
@@ -100,97 +158,42 @@ def black_scholes_paths(p: Parameters, drawn: Draws, cholesky: Tensor) -> Paths:
     >>> black_scholes_paths(p, Draws(torch.tensor([[[1.0, -1.0]]]), torch.empty(0, 2)), torch.ones(1, 1)).final
     tensor([[119.7217,  80.2519]])
     """
-    assets, steps, count = drawn.normals.shape
-    z = drawn.normals if assets == 1 else (cholesky @ drawn.normals.reshape(assets, -1)).reshape(drawn.normals.shape)
-    step = p.expiry / steps
-    deviation = p.volatility * step.sqrt()
-    drift = (p.rate - p.dividend_yield) * step - 0.5 * deviation * deviation
-    moves = torch.addcmul(drift.unsqueeze(1), deviation.unsqueeze(1), z)
+    steps = drawn.normals.shape[1]
+    deviation, drift = diffusion_steps(p, steps, scheduled)
+    moves = torch.addcmul(drift, deviation, correlated(cholesky, drawn.normals))
     logs = moves if steps == 1 else moves.cumsum(1)
     spots = torch.cat([p.spot.unsqueeze(1), p.spot.unsqueeze(1) * logs.exp()], 1)
-    std = deviation[0] * steps**0.5
-    normal = z[0].sum(0) / steps**0.5
-    first = drawn.normals[:, 0]
-    if assets > 1:
-        first = torch.linalg.solve_triangular(cholesky.T.contiguous(), first, upper=True)
     return Paths(
         spots,
-        (deviation[0] * deviation[0]).expand(steps, count),
+        (deviation[0] * deviation[0]).expand(steps, *p.expiry.shape),
         1,
-        p.spot[0].log() + drift[0] * steps,
-        std,
-        normal,
-        (first / deviation).detach(),
-        torch.zeros_like(std),
+        *last_logarithm(p, drawn.normals, drift[0]),
+        diffusion_score(p, drawn.normals, deviation, cholesky, terminal),
+        torch.zeros_like(p.expiry),
         drawn.uniforms,
     )
 
 
-def merton_paths(
-    p: Parameters, drawn: Draws, intensity: float, jump_mean: float, jump_std: float, terminal: bool
-) -> Paths:
-    """Geometric Brownian motion with a Poisson number of normal jumps of the logarithm.
-
-    Parameters
-    ----------
-    p : Parameters
-        Of one asset.
-    drawn : Draws
-        Normals of shape (2, steps, paths): the diffusion's and the jumps'; uniforms that begin with one a step.
-    intensity : float
-        Expected jumps per year.
-    jump_mean, jump_std : float
-        Of the logarithm of a jump.
-    terminal : bool
-        Whether the payoff sees the last row only.
-
-    Returns
-    -------
-    Paths
-        Two rows for each step, before and after its jumps, which are put at its end.
-
-    References
-    ----------
-    Merton (1976), "Option pricing when underlying stock returns are discontinuous", Journal of Financial Economics 3.
-    """
-    steps, count = drawn.normals.shape[1:]
-    z, sizes = drawn.normals[0], drawn.normals[1]
-    jumps = poisson_counts(drawn.uniforms[:steps], float(p.expiry.detach()[0]) / steps * intensity)
-    leaps = jumps * jump_mean + jumps.sqrt() * jump_std * sizes
-    step = p.expiry / steps
-    deviation = p.volatility[0] * step.sqrt()
-    growth = torch.expm1(torch.tensor(jump_mean + 0.5 * jump_std**2, dtype=torch.float64)).item()
-    drift = (p.rate - p.dividend_yield[0] - intensity * growth) * step - 0.5 * deviation * deviation
-    after = (drift + deviation * z + leaps).cumsum(0)
-    rows = torch.stack([after - leaps, after], 1).reshape(2 * steps, count)
-    spots = torch.cat([p.spot, p.spot * rows.exp()], 0).unsqueeze(0)
-    variance = (deviation * deviation).expand(steps, count)
-    total = deviation * steps**0.5
-    normal = z.sum(0) / steps**0.5
-    score = normal / total if terminal else z[0] / deviation
-    return Paths(
-        spots,
-        torch.stack([variance, torch.zeros_like(variance)], 1).reshape(2 * steps, count),
-        2,
-        p.spot[0].log() + drift * steps + leaps.sum(0),
-        total,
-        normal,
-        score.detach().unsqueeze(0),
-        jumps.sum(0) / p.expiry.detach() - intensity,
-        drawn.uniforms[steps:],
-    )
+def diffusion_steps(
+    p: Parameters, steps: int, scheduled: bool, compensation: float | Tensor = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Deviation and drift of the logarithms in each step, shape (assets, steps or 1, paths)."""
+    lengths = step_lengths(p.expiry, steps, scheduled)
+    deviation = p.volatility.unsqueeze(1) * lengths.sqrt()
+    growth = (p.rate - p.dividend_yield - compensation).unsqueeze(1)
+    return deviation, growth * lengths - 0.5 * deviation * deviation
 
 
-def poisson_counts(numbers: Tensor, mean: float) -> Tensor:
-    """Poisson numbers by inversion of uniforms, in the uniforms' dtype.
+def last_logarithm(p: Parameters, normals: Tensor, drift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, deviation and normal of the first asset's last logarithm, jumps aside."""
+    steps = normals.shape[1]
+    total = drift[0] * steps if len(drift) == 1 else drift.sum(0)
+    std = p.volatility[0] * p.expiry.sqrt()
+    return p.spot[0].log() + total, std, (normals[0].sum(0) / steps**0.5).expand(std.shape)
 
-    Examples
-    --------
-    >>> poisson_counts(torch.tensor([0.1, 0.7, 0.999]), 0.5)
-    tensor([0., 1., 4.])
-    """
-    longest = int(mean + 12.0 * mean**0.5 + 20.0)
-    k = torch.arange(longest, dtype=torch.float64)
-    logs = k * torch.log(torch.tensor(max(mean, 1e-300), dtype=torch.float64)) - mean - torch.lgamma(k + 1)
-    table = logs.exp().cumsum(0).to(dtype=numbers.dtype).to(numbers.device)
-    return torch.searchsorted(table, numbers.contiguous()).to(numbers.dtype)
+
+def diffusion_score(p: Parameters, normals: Tensor, deviation: Tensor, cholesky: Tensor, terminal: bool) -> Tensor:
+    """Scores of the diffusions' first step, or of all steps where the payoff sees the last row only."""
+    if terminal:
+        return spot_score(normals.sum(1) / normals.shape[1] ** 0.5, p.volatility * p.expiry.sqrt(), cholesky)
+    return spot_score(normals[:, 0], deviation[:, 0], cholesky)

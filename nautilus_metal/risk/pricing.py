@@ -1,63 +1,21 @@
-"""The one door to option prices: `price_option`, by simulation, closed form or lattice."""
+"""The doors to option prices, by simulation, closed form or lattice: `price_option`, `price_options` for a batch."""
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike
 
 from nautilus_metal.engine import ComputeEngine, shared_engine
+from nautilus_metal.risk.pricing_checks import choice, whole
 from nautilus_metal.risk.pricing_monte_carlo import SAMPLERS
-from nautilus_metal.risk.pricing_routes import METHODS, Figure, Request, Route, find_route
-from nautilus_metal.risk.pricing_terms import checked_terms, choice, whole
+from nautilus_metal.risk.pricing_result import OptionPrice, OptionPrices, priced
+from nautilus_metal.risk.pricing_routes import METHODS, Request, find_route
+from nautilus_metal.risk.pricing_terms import checked_terms
 
+__all__ = ["OptionPrice", "OptionPrices", "price_option", "price_options"]
 
-@dataclass(frozen=True)
-class OptionPrice:
-    """A price with its sensitivities, errors and origin.
-
-    Attributes
-    ----------
-    price : float
-        Present value.
-    greeks : mapping of str to float
-        delta, gamma, vega (per 1.00), theta (per year), rho (per 1.00); for several assets delta, gamma and vega are
-        tuples with a figure for each. A Greek that the route does not give is absent.
-    standard_errors : mapping of str to float
-        Of the price and of every Greek; zero for the routes without sampling.
-    confidence_intervals : mapping of float to (float, float)
-        Of the price, at 95% and 99%; for the lattice the price plus and minus its discretisation error.
-    computation_time_ms : float
-        Wall time, the device synchronised.
-    num_simulations : int
-        Paths; 0 for the routes without sampling.
-    device, precision : str
-        Where and in what type the figures were made.
-    sampler : str
-        "pseudo", "antithetic", "sobol", or "none".
-    seed : int
-        Of the random numbers.
-    model, style, method : str
-        As asked for; `method` is the one that was used.
-    details : mapping
-        Facts of the route: steps of a path, exercise policy, discretisation error.
-    """
-
-    price: float
-    greeks: Mapping[str, Figure]
-    standard_errors: Mapping[str, Figure]
-    confidence_intervals: Mapping[float, tuple[float, float]]
-    computation_time_ms: float
-    num_simulations: int
-    device: str
-    precision: str
-    sampler: str
-    seed: int
-    model: str
-    style: str
-    method: str
-    details: Mapping[str, Any] = field(default_factory=dict)
+_SIMULATIONS = 100_000
 
 
 def price_option(
@@ -71,11 +29,11 @@ def price_option(
     volatility: float | ArrayLike,
     dividend_yield: float | ArrayLike = 0.0,
     model: str = "black_scholes",
-    num_simulations: int = 100_000,
-    sampler: str = "pseudo",
+    num_simulations: int | None = None,
+    sampler: str | None = None,
     seed: int = 0,
     engine: ComputeEngine | None = None,
-    method: str = "monte_carlo",
+    method: str = "auto",
     **contract: Any,
 ) -> OptionPrice:
     """Price one option with its Greeks.
@@ -99,18 +57,26 @@ def price_option(
         Continuously compounded, per year.
     model : {"black_scholes", "merton", "heston"}
         merton takes `jump_intensity` (per year), `jump_mean` and `jump_std` (of the logarithm); heston takes
-        `mean_reversion`, `long_run_volatility`, `volatility_of_variance` and `spot_correlation`.
-    num_simulations : int
-        Paths, at least 2.
-    sampler : {"pseudo", "antithetic", "sobol"}
-        Portable streams; "sobol" is scrambled, bridged, and repeated 16 times for its standard error.
+        `mean_reversion`, `long_run_volatility`, `volatility_of_variance` and `spot_correlation`. For several assets
+        these are one number or one for each, and `correlation` is that of their motions: one number for every pair,
+        or a positive semi-definite matrix. Jumps are common by default (`common_jumps`: all assets jump at once, with
+        sizes correlated by `jump_correlation`, or as their motions are where it is None), else each asset has its
+        own, independent of the others', with an intensity for each. Under Heston each asset has its own variance,
+        which follows the other assets only through its own price (see `kernels.heston`).
+    num_simulations : int, optional
+        Paths, at least 2; 100,000 if a simulation is to be made and they are not given.
+    sampler : {"pseudo", "antithetic", "sobol"}, optional
+        Portable streams, "pseudo" if not given; "sobol" is scrambled, bridged, and repeated 16 times for its standard
+        error.
     seed : int
         Of the random numbers.
     engine : ComputeEngine, optional
         Where to compute; the process' shared engine if not given.
-    method : {"monte_carlo", "closed_form", "lattice"}
-        closed_form for European, digital and geometric Asian options, lattice for American and Bermudan ones under
-        Black-Scholes. Without any uncertainty (expiry or volatility 0) a European option has its closed form.
+    method : {"auto", "monte_carlo", "closed_form", "lattice"}
+        "auto" is a simulation if `num_simulations` or `sampler` is given, and else the best answer there is: the
+        closed form of European, digital and geometric Asian options, the lattice for American and Bermudan ones under
+        Black-Scholes, a simulation for the rest. Without any uncertainty (expiry or volatility 0) a European option
+        has its closed form whatever the method.
     **contract
         Options of the style and the model as named above; `steps` of a path, and `control_variates` (default True).
 
@@ -118,7 +84,8 @@ def price_option(
     -------
     OptionPrice
         American and Bermudan prices by simulation are lower bounds (Longstaff and Schwartz), found on other paths
-        than the exercise policy; an American option may be exercised at 50 dates there.
+        than the exercise policy; an American option may be exercised at 50 dates there. Theta is by the passing of
+        time: the dates of Asian and Bermudan options stay where they are.
 
     Raises
     ------
@@ -127,6 +94,9 @@ def price_option(
 
     Examples
     --------
+    >>> found = price_option("call", spot=100.0, strike=100.0, expiry=1.0, rate=0.05, volatility=0.2)
+    >>> round(found.price, 2), round(found.greeks["delta"], 3), found.method
+    (10.45, 0.637, 'closed_form')
     >>> found = price_option(
     ...     "call", spot=100.0, strike=100.0, expiry=1.0, rate=0.05, volatility=0.2, sampler="sobol", seed=1,
     ...     engine=ComputeEngine("cpu"),
@@ -134,38 +104,112 @@ def price_option(
     >>> round(found.price, 2), round(found.greeks["delta"], 3), found.num_simulations
     (10.45, 0.637, 100000)
     """
+    market = {
+        "spot": spot,
+        "volatility": volatility,
+        "dividend_yield": dividend_yield,
+        "rate": rate,
+        "expiry": expiry,
+    }
+    how = _How(num_simulations, sampler, seed, engine, method)
+    return _prices(kind, style, market, strike, model, contract, how, batch=False)[()]
+
+
+def price_options(
+    kind: str | ArrayLike = "call",
+    style: str = "european",
+    *,
+    spot: ArrayLike,
+    strike: ArrayLike | None = None,
+    expiry: ArrayLike,
+    rate: ArrayLike,
+    volatility: ArrayLike,
+    dividend_yield: ArrayLike = 0.0,
+    model: str = "black_scholes",
+    num_simulations: int | None = None,
+    sampler: str | None = None,
+    seed: int = 0,
+    engine: ComputeEngine | None = None,
+    method: str = "auto",
+    **contract: Any,
+) -> OptionPrices:
+    """Price a batch of options of one style and model, 1 to 100,000 and more, with their Greeks.
+
+    Simulated contracts share the random numbers, so that differences between them are more certain than each of them.
+    The work is done in parts that fit the memory.
+
+    Parameters
+    ----------
+    kind, spot, strike, expiry, rate, volatility, dividend_yield : array_like
+        As for `price_option`, as arrays that broadcast to each other; for basket and spread the assets are the last
+        axis of spot, volatility and dividend yield, which the other arguments do not have.
+    style, model, num_simulations, sampler, seed, engine, method
+        As for `price_option`, the same for all contracts. Longstaff and Schwartz's method fits a policy for each
+        contract, some 50 ms; a large batch of American options is one for the lattice.
+    **contract
+        As for `price_option`; `payout`, `barrier` and `weights` may be arrays too.
+
+    Returns
+    -------
+    OptionPrices
+        Each contract's figures are those of `price_option` to rounding.
+
+    Raises
+    ------
+    InputError
+        If an argument is outside its range, missing or unknown, or its shape does not fit the others'; the place in
+        its array is named.
+
+    Examples
+    --------
+    >>> found = price_options(
+    ...     ["call", "put"], spot=100.0, strike=[[90.0], [110.0]], expiry=1.0, rate=0.05, volatility=0.2
+    ... )
+    >>> found.price.round(2)
+    array([[16.7 ,  2.31],
+           [ 6.04, 10.68]])
+    >>> round(found[1, 0].greeks["delta"], 3)
+    0.45
+    """
+    market = {
+        "spot": spot,
+        "volatility": volatility,
+        "dividend_yield": dividend_yield,
+        "rate": rate,
+        "expiry": expiry,
+    }
+    how = _How(num_simulations, sampler, seed, engine, method)
+    return _prices(kind, style, market, strike, model, contract, how, batch=True)
+
+
+class _How(NamedTuple):
+    """How to price, unchecked."""
+
+    num_simulations: int | None
+    sampler: str | None
+    seed: int
+    engine: ComputeEngine | None
+    method: str
+
+
+def _prices(
+    kind: Any,
+    style: str,
+    market: Mapping[str, Any],
+    strike: Any,
+    model: str,
+    contract: Mapping[str, Any],
+    how: _How,
+    batch: bool,
+) -> OptionPrices:
     started = time.perf_counter()
-    choice("method", method, METHODS)
-    choice("sampler", sampler, SAMPLERS)
-    whole("num_simulations", num_simulations, 2)
-    whole("seed", seed, 0)
-    market = {"spot": spot, "volatility": volatility, "rate": rate, "expiry": expiry}
-    terms = checked_terms(kind, style, market | {"dividend_yield": dividend_yield}, strike, model, contract)
-    engine = engine or shared_engine()
-    request = Request(terms, int(num_simulations), sampler, int(seed), engine)
-    route = find_route(method, request)
-    engine.synchronize()
-    return _result(request, route, started)
-
-
-def _result(request: Request, route: Route, started: float) -> OptionPrice:
-    price = route.figures["price"]
-    assert isinstance(price, float)
-    sampled = route.paths > 0
-    host = route.method in ("closed_form", "lattice", "immediate_exercise")
-    return OptionPrice(
-        price=price,
-        greeks={name: figure for name, figure in route.figures.items() if name != "price"},
-        standard_errors=dict(route.errors),
-        confidence_intervals={level: (price - half, price + half) for level, half in route.half_widths.items()},
-        computation_time_ms=(time.perf_counter() - started) * 1e3,
-        num_simulations=route.paths,
-        device="cpu" if host else str(request.engine.device),
-        precision="float64" if host else str(request.engine.dtype).removeprefix("torch."),
-        sampler=request.sampler if sampled else "none",
-        seed=request.seed,
-        model=request.terms.model,
-        style=request.terms.style,
-        method=route.method,
-        details=route.details,
-    )
+    choice("method", how.method, METHODS)
+    simulated = how.num_simulations is not None or how.sampler is not None
+    sampler = choice("sampler", "pseudo" if how.sampler is None else how.sampler, SAMPLERS)
+    paths = whole("num_simulations", _SIMULATIONS if how.num_simulations is None else how.num_simulations, 2)
+    seed = whole("seed", how.seed, 0)
+    terms = checked_terms(kind, style, market, strike, model, contract, batch)
+    request = Request(terms, paths, sampler, seed, how.engine or shared_engine())
+    route = find_route(how.method, request, simulated)
+    request.engine.synchronize()
+    return priced(request, route, started)

@@ -1,4 +1,7 @@
-"""Estimates from simulated paths: blocks, control variates, and standard errors of every figure."""
+"""Estimates from simulated paths: blocks, control variates, and standard errors of every figure.
+
+Every contract of a batch sees the same random numbers. Paths are worked off in blocks, so that memory stays bounded.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from torch import Tensor
 from nautilus_metal.engine import ComputeEngine, threads_for
 from nautilus_metal.kernels.brownian import SCRAMBLES, Draws, draws, stream_seed
 from nautilus_metal.kernels.closed_forms import Inputs
-from nautilus_metal.kernels.path_greeks import Payoff, Shape, path_figures
+from nautilus_metal.kernels.path_greeks import Payoff, Shape, pairs, path_figures
 from nautilus_metal.kernels.paths import Parameters, Paths
 
 Array = NDArray[np.float64]
@@ -20,8 +23,10 @@ Simulate = Callable[[Parameters, Draws], Paths]
 SAMPLERS = ("pseudo", "antithetic", "sobol")
 
 # random numbers of a block: it stays near the cache of a CPU, fills a GPU, and keeps a long job within memory
-_CPU_BLOCK, _GPU_BLOCK = 2**20, 2**25
+_CPU_BLOCK, _GPU_BLOCK = 2**18, 2**25
 _LEAST_BLOCK = 512
+_SHARED = 32  # contracts of a batch among which the making of a block is shared out
+_LIVE = 64  # tensors of a block that are held at once, at most
 _LEAST_FIT = 64  # units under which controls are left out: a perfect fit by chance would hide the error
 _ROUNDING = 1e-4  # a control that varies by less than this part of the figure is float32 noise around a constant
 
@@ -35,7 +40,7 @@ class Control:
     payoff, shape
         As of the contract.
     figures : Tensor
-        Its exact figures, see `path_greeks.exact_figures`.
+        Its exact figures, shape (figures, contracts), see `path_greeks.exact_figures`.
     """
 
     payoff: Payoff
@@ -50,7 +55,7 @@ class Plan:
     Attributes
     ----------
     inputs : Inputs
-        The parameters, float64 on the host.
+        The parameters of the contracts, float64 on the host.
     simulate : callable
         Paths from parameters and draws.
     factors, steps, extra : int
@@ -78,7 +83,7 @@ class Estimate:
     Attributes
     ----------
     values, errors : ndarray
-        Shape (figures,).
+        Shape (figures, contracts).
     degrees : int
         Degrees of freedom of the standard errors.
     paths : int
@@ -93,7 +98,7 @@ class Estimate:
 
 @dataclass
 class _Moments:
-    """Count, mean (1 + controls, figures) and centred products (figures, 1 + controls, 1 + controls)."""
+    """Count, mean (1 + controls, figures, contracts) and centred products (1 + controls, 1 + controls, ...)."""
 
     count: int
     mean: Array
@@ -102,7 +107,7 @@ class _Moments:
     def __add__(self, other: "_Moments") -> "_Moments":
         count = self.count + other.count
         gap = other.mean - self.mean
-        outer = np.einsum("if,jf->fij", gap, gap) * (self.count * other.count / count)
+        outer = gap[:, None] * gap[None] * (self.count * other.count / count)
         return _Moments(count, self.mean + gap * (other.count / count), self.products + other.products + outer)
 
 
@@ -131,7 +136,8 @@ def estimate(plan: Plan, num_simulations: int, sampler: str, seed: int, engine: 
     per_group = -(-num_simulations // groups)
     if sampler == "antithetic":
         per_group = max(4, per_group + per_group % 2)  # a standard error takes two pairs
-    with threads_for(min(per_group * dimensions(plan), _block_elements(engine))):
+    elements = per_group * plan.inputs.spot.shape[1] * dimensions(plan)
+    with threads_for(min(elements, _block_elements(engine))):
         samples = _groups(plan, groups, per_group, sampler, seed, engine)
     with np.errstate(invalid="ignore", over="ignore"):  # what overflowed on the device stays NaN or infinite
         values, errors, degrees = _summary(plan, samples)
@@ -154,28 +160,42 @@ def _summary(plan: Plan, samples: list[_Moments]) -> tuple[Array, Array, int]:
 
 
 def blocks(plan: Plan, count: int, sampler: str, seed: int, engine: ComputeEngine) -> Iterator[Draws]:
-    """Draws of `count` paths on the device, in blocks of bounded size."""
-    size = max(_LEAST_BLOCK, _block_elements(engine) // dimensions(plan)) & ~1
+    """Draws of `count` paths on the device for all contracts, in blocks of bounded size."""
+    size = block_paths(plan, plan.inputs.spot.shape[1], engine)
     for first in range(0, count, size):
         number = min(size, count - first)
         start = first // 2 if sampler == "antithetic" else first
         made = draws(plan.factors, plan.steps, plan.extra, number, seed, sampler, start)
         # a uniform next to 1 must not become 1 in float32
         top = 1.0 - torch.finfo(engine.dtype).eps
-        yield Draws(engine.upload(made.normals), engine.upload(made.uniforms.clamp(max=top)))
+        rows = (made.normals, made.uniforms.clamp(max=top))
+        yield Draws(*(engine.upload(row).unsqueeze(-2) for row in rows))
+
+
+def block_paths(plan: Plan, contracts: int, engine: ComputeEngine) -> int:
+    """Paths of a block, an even number."""
+    return max(_LEAST_BLOCK, _block_elements(engine) // (dimensions(plan) * min(contracts, _SHARED))) & ~1
+
+
+def batch_size(plan: Plan, contracts: int, num_simulations: int, engine: ComputeEngine) -> int:
+    """How many of so many contracts of a plan's kind are simulated at once."""
+    paths = min(num_simulations, block_paths(plan, contracts, engine))
+    return max(1, _block_elements(engine) // (paths * dimensions(plan)))
 
 
 def dimensions(plan: Plan) -> int:
-    """Random numbers of one path."""
-    return plan.factors * plan.steps + plan.extra
+    """Numbers that a path of one contract takes: random ones, or mixed gammas where these are more."""
+    return max(plan.factors * plan.steps + plan.extra, len(pairs(len(plan.inputs.spot))))
 
 
 def _block_elements(engine: ComputeEngine) -> int:
-    return _CPU_BLOCK if engine.device.type == "cpu" else _GPU_BLOCK
+    if engine.device.type == "cpu":
+        return _CPU_BLOCK
+    return min(_GPU_BLOCK, engine.pool.budget_bytes // (_LIVE * engine.dtype.itemsize))
 
 
 def parameters(inputs: Inputs, count: int, engine: ComputeEngine, gradients: bool = True) -> Parameters:
-    """The inputs repeated for each path, as leaves of a graph."""
+    """The inputs repeated for each path, shape (..., contracts, paths), as leaves of a graph."""
 
     def spread(tensor: Tensor) -> Tensor:
         return engine.upload(tensor.unsqueeze(-1)).expand(*tensor.shape, count).contiguous().requires_grad_(gradients)
@@ -187,7 +207,8 @@ def parameters(inputs: Inputs, count: int, engine: ComputeEngine, gradients: boo
 def _groups(plan: Plan, groups: int, count: int, sampler: str, seed: int, engine: ComputeEngine) -> list[_Moments]:
     """Moments of each group; small ones are simulated together."""
     streams = [blocks(plan, count, sampler, stream_seed(seed, k), engine) for k in range(groups)]
-    if groups == 1 or groups * count * dimensions(plan) > _block_elements(engine):
+    together = groups * count * plan.inputs.spot.shape[1] * dimensions(plan)
+    if groups == 1 or together > _block_elements(engine):
         return [_group(plan, stream, sampler, engine) for stream in streams]
     parts = [drawn for stream in streams for drawn in stream]
     joined = Draws(torch.cat([d.normals for d in parts], -1), torch.cat([d.uniforms for d in parts], -1))
@@ -205,11 +226,11 @@ def _group(plan: Plan, stream: Iterator[Draws], sampler: str, engine: ComputeEng
 
 
 def _figures(plan: Plan, drawn: Draws, engine: ComputeEngine) -> Tensor:
-    """Figures of contract and controls, shape (1 + controls, figures, paths)."""
+    """Figures of contract and controls, shape (1 + controls, figures, contracts, paths)."""
     p = parameters(plan.inputs, drawn.normals.shape[-1], engine)
     paths = plan.simulate(p, drawn)
-    pairs = [(plan.payoff, plan.shape), *((control.payoff, control.shape) for control in plan.controls)]
-    return torch.stack([path_figures(paths, p, payoff, shape) for payoff, shape in pairs])
+    payoffs = [(plan.payoff, plan.shape), *((control.payoff, control.shape) for control in plan.controls)]
+    return torch.stack([path_figures(paths, p, payoff, shape) for payoff, shape in payoffs])
 
 
 def _moments(figures: Tensor, sampler: str, engine: ComputeEngine) -> _Moments:
@@ -217,27 +238,26 @@ def _moments(figures: Tensor, sampler: str, engine: ComputeEngine) -> _Moments:
         figures = figures.unflatten(-1, (2, -1)).mean(-2)
     exact = figures.to(engine.exact_dtype)
     mean = exact.mean(-1)
-    centred = (exact - mean.unsqueeze(-1)).transpose(0, 1)
-    products = centred @ centred.transpose(1, 2)
-    width = mean.shape[0]
-    moved = engine.download(torch.cat([mean.T.unsqueeze(1), products], 1))
-    return _Moments(figures.shape[-1], moved[:, 0].T.copy(), moved[:, 1 : 1 + width])
+    centred = exact - mean.unsqueeze(-1)
+    products = [(row * centred).sum(-1) for row in centred]
+    moved = engine.download(torch.stack([mean, *products]))
+    return _Moments(figures.shape[-1], moved[0], moved[1:])
 
 
 def _slopes(whole: _Moments) -> Array:
-    """Least-squares slopes of each figure on the same figure of the controls, shape (controls, figures)."""
-    figures, width = whole.products.shape[:2]
-    slopes = np.zeros((width - 1, figures))
-    for f in range(figures if width > 1 else 0):
-        spread = np.sqrt(np.diag(whole.products[f]))
-        if not np.isfinite(whole.products[f]).all() or spread[0] == 0:
-            continue
-        used = [k for k in range(1, width) if spread[k] > _ROUNDING * spread[0]]
-        if used and whole.count >= _LEAST_FIT:
-            scaled = whole.products[f] / np.outer(np.where(spread > 0, spread, 1), np.where(spread > 0, spread, 1))
-            found = np.linalg.pinv(scaled[np.ix_(used, used)], rcond=1e-9) @ scaled[used, 0]
-            slopes[np.array(used) - 1, f] = found * spread[0] / spread[used]
-    return slopes
+    """Least-squares slopes of each figure on that of the controls, shape (controls, figures, contracts)."""
+    products = np.moveaxis(whole.products, (0, 1), (-2, -1))
+    width = products.shape[-1]
+    spread = np.sqrt(np.diagonal(products, axis1=-2, axis2=-1))
+    clean = np.isfinite(products).all((-2, -1)) & (spread[..., 0] > 0) & (whole.count >= _LEAST_FIT)
+    used = clean[..., None] & (spread > _ROUNDING * spread[..., :1])
+    scale = np.where(used, spread, 1.0)
+    both = used[..., :, None] & used[..., None, :]
+    scaled = np.where(both, products, 0.0) / (scale[..., :, None] * scale[..., None, :])
+    if width == 1:
+        return np.zeros((0, *spread.shape[:-1]))
+    found = np.linalg.pinv(scaled[..., 1:, 1:], rcond=1e-9) @ scaled[..., 1:, :1]
+    return np.asarray(np.moveaxis(found[..., 0] * scale[..., :1] / scale[..., 1:], -1, 0))
 
 
 def _adjusted(mean: Array, slopes: Array, exact: Array) -> Array:
@@ -246,5 +266,5 @@ def _adjusted(mean: Array, slopes: Array, exact: Array) -> Array:
 
 def _residual(whole: _Moments, slopes: Array) -> Array:
     """Sum of squares that the controls leave."""
-    weights = np.concatenate([np.ones((1, slopes.shape[1])), -slopes])
-    return np.clip(np.einsum("if,fij,jf->f", weights, whole.products, weights), 0.0, None)
+    weights = np.concatenate([np.ones((1, *slopes.shape[1:])), -slopes])
+    return np.clip(np.einsum("i...,ij...,j...->...", weights, whole.products, weights), 0.0, None)

@@ -1,40 +1,50 @@
-"""What each style of contract simulates, pays and is controlled by: a row of `PAYOFFS` for each."""
+"""What each style of contract simulates and pays: a row of `PAYOFFS` for each, a row of `MODELS` for each model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine
-from nautilus_metal.kernels import closed_forms, payoffs
-from nautilus_metal.kernels.brownian import Draws
-from nautilus_metal.kernels.heston import Heston, heston_paths
+from nautilus_metal.kernels import payoffs
+from nautilus_metal.kernels.heston import Heston, heston_factor, heston_paths
 from nautilus_metal.kernels.longstaff_schwartz import Policy, stopped_european, stopped_value
-from nautilus_metal.kernels.path_greeks import ClosedForm, Payoff, Shape, exact_figures
-from nautilus_metal.kernels.paths import Parameters, Paths, black_scholes_paths, merton_paths
+from nautilus_metal.kernels.merton import Jumps, merton_paths
+from nautilus_metal.kernels.path_greeks import Payoff, Shape, exact_figures
+from nautilus_metal.kernels.paths import Paths, black_scholes_paths
+from nautilus_metal.risk.pricing_checks import Array
+from nautilus_metal.risk.pricing_controls import (
+    Undiscounted,
+    basket_weights,
+    control_payoffs,
+    discounted,
+    has_geometric_mean,
+    on_device,
+)
 from nautilus_metal.risk.pricing_monte_carlo import Control, Plan, Simulate
 from nautilus_metal.risk.pricing_terms import Terms
 
-Undiscounted = Callable[[Paths], Tensor]
-
 TERMINAL = ("european", "digital", "basket", "spread")
 FROM_START = ("barrier", "lookback")
+SCHEDULED = ("asian", "bermudan")  # time passes towards dates that stay
 EARLY = ("american", "bermudan")
 EXERCISE_DATES = 50  # of an American option by simulation
 
 _STEPS_A_YEAR, _LEAST_STEPS = 32, 16  # of Heston's scheme, and of jumps seen along the way
-_INDEPENDENT_ROOT = 1e-7  # added to a singular correlation before it is factored
+_INDEPENDENT = 1e-14  # added to the variances of a singular correlation before it is factored
 
 
 def make_plan(terms: Terms, engine: ComputeEngine, payoff: Payoff | None = None) -> Plan:
-    """Make the simulation of a contract.
+    """Make the simulation of contracts that take the same number of steps.
 
     Parameters
     ----------
     terms : Terms
-        The contract.
+        The contracts.
     engine : ComputeEngine
         Where it will run.
     payoff : callable, optional
@@ -45,29 +55,25 @@ def make_plan(terms: Terms, engine: ComputeEngine, payoff: Payoff | None = None)
     Plan
         With control variates where a closed form is near.
     """
-    terminal = terms.style in TERMINAL
-    smooth = terms.style != "digital"
-    diffusion = terms.model == "black_scholes"
-    steps = step_count(terms)
-    kinked = terms.style == "lookback" and (steps > 1 or terms.model == "merton")
-    shape = Shape(terminal, smooth, terms.style in FROM_START, diffusion, kinked)
-    simulate, factors, extra = _model(terms, engine, steps, terminal)
+    steps = int(step_counts(terms)[0])
+    simulate, factors, extra = _MODELS[terms.model](terms, engine, steps)
     if terms.style == "lookback":
         extra += steps * (2 if terms.model == "merton" else 1)
-    plain = Shape(terminal, True, False, diffusion)
-    pairs = _controls(terms, engine, steps) if terms.options["control_variates"] else []
-    controls = tuple(Control(p, plain, exact_figures(terms.inputs, exact, plain)) for p, exact in pairs)
+    pairs = control_payoffs(terms, engine) if terms.options["control_variates"] else []
+    controls = tuple(Control(p, Shape(), exact_figures(terms.inputs, exact)) for p, exact in pairs)
     chosen = payoff or discounted(PAYOFFS[terms.style](terms, engine))
-    return Plan(terms.inputs, simulate, factors, steps, extra, chosen, shape, controls)
+    return Plan(terms.inputs, simulate, factors, steps, extra, chosen, _shape(terms, engine), controls)
 
 
 def early_plan(terms: Terms, engine: ComputeEngine, policy: Policy) -> Plan:
-    """Make the simulation of a contract that a policy exercises.
+    """Make the simulation of one contract that a policy exercises.
 
     Under Black-Scholes the control variate is the European option where the policy stops the path.
     """
+    strike, sign, scheduled = float(terms.strike), float(terms.sign), terms.style in SCHEDULED
+
     def stopped(paths: Paths, rate: Tensor, expiry: Tensor) -> Tensor:
-        return stopped_value(paths, policy, terms.strike, terms.sign, rate, expiry)
+        return stopped_value(paths, policy, strike, sign, rate, expiry, scheduled)
 
     plan = make_plan(terms, engine, stopped)
     if terms.model != "black_scholes" or not plan.controls:
@@ -75,23 +81,31 @@ def early_plan(terms: Terms, engine: ComputeEngine, policy: Policy) -> Plan:
 
     def european(paths: Paths, rate: Tensor, expiry: Tensor) -> Tensor:
         yields = terms.number("dividend_yield")
-        return stopped_european(paths, policy, terms.strike, terms.sign, rate, expiry, yields)
+        return stopped_european(paths, policy, strike, sign, rate, expiry, yields, scheduled)
 
     return replace(plan, controls=(replace(plan.controls[-1], payoff=european),))
 
 
-def step_count(terms: Terms) -> int:
-    """Equal steps of each path: those that the contract observes, and what the model's scheme needs."""
+def step_counts(terms: Terms) -> Array:
+    """Equal steps of each contract's paths: those that it observes, and what the model's scheme needs."""
     if terms.style == "asian":
-        return int(terms.options["observations"])
+        return np.full(terms.contracts, terms.options["observations"])
     dates = exercise_dates(terms)
     if terms.options["steps"]:
-        return -(-int(terms.options["steps"]) // dates) * dates
+        return np.full(terms.contracts, -(-terms.options["steps"] // dates) * dates)
     exact = terms.model == "black_scholes" or (terms.model == "merton" and terms.style in TERMINAL)
-    wanted = 1 if exact else max(_LEAST_STEPS, round(_STEPS_A_YEAR * terms.number("expiry")))
+    wanted = np.maximum(_LEAST_STEPS, np.round(_STEPS_A_YEAR * terms.inputs.expiry.numpy()).astype(int))
+    wanted = np.ones_like(wanted) if exact else wanted
     if terms.model == "merton" and terms.style in FROM_START:
-        wanted *= 4  # jumps are put at the ends of the steps
+        wanted = wanted * 4  # jumps are put at the ends of the steps
     return -(-wanted // dates) * dates
+
+
+def alike(terms: Terms) -> Iterator[Array]:
+    """The contracts, by index, in groups that one plan can serve: of the same steps and control variates."""
+    keys = step_counts(terms) * 2 + has_geometric_mean(terms).numpy()
+    for key in np.unique(keys):
+        yield np.flatnonzero(keys == key)
 
 
 def exercise_dates(terms: Terms) -> int:
@@ -101,67 +115,96 @@ def exercise_dates(terms: Terms) -> int:
     return int(terms.options["exercise_dates"] or EXERCISE_DATES)
 
 
-def discounted(payoff: Undiscounted) -> Payoff:
-    """Pay at expiry."""
+def _shape(terms: Terms, engine: ComputeEngine) -> Shape:
+    if terms.style != "lookback":
+        return Shape(terms.style != "digital", terms.style in FROM_START)
+    kind = terms.options["lookback_type"]
+    strike, sign = on_device(terms, engine)
+    return Shape(
+        from_start=True,
+        curvature=discounted(lambda paths: payoffs.lookback_curvature(paths, kind, strike, sign)),
+    )
 
-    def value(paths: Paths, rate: Tensor, expiry: Tensor) -> Tensor:
-        return (-rate * expiry).exp() * payoff(paths)
 
-    return value
+def _flags(terms: Terms) -> dict[str, Any]:
+    return {"terminal": terms.style in TERMINAL, "scheduled": terms.style in SCHEDULED}
 
 
-def _model(terms: Terms, engine: ComputeEngine, steps: int, terminal: bool) -> tuple[Simulate, int, int]:
-    """How paths are made, the Brownian motions of each, and its further uniforms."""
-    options = terms.options
-    if terms.model == "black_scholes":
-        factor = torch.linalg.cholesky(terms.correlation + _INDEPENDENT_ROOT**2 * torch.eye(terms.assets))
-        return partial(black_scholes_paths, cholesky=engine.upload(factor)), terms.assets, 0
-    if terms.model == "merton":
-        jumps = (options["jump_intensity"], options["jump_mean"], options["jump_std"])
+def _factor(correlation: Tensor, engine: ComputeEngine) -> Tensor:
+    ridge = _INDEPENDENT * torch.eye(len(correlation), dtype=torch.float64)
+    return engine.upload(torch.linalg.cholesky(correlation + ridge))
 
-        def with_jumps(p: Parameters, drawn: Draws) -> Paths:
-            return merton_paths(p, drawn, *jumps, terminal=terminal)
 
-        return with_jumps, 2, steps
+def _black_scholes(terms: Terms, engine: ComputeEngine, steps: int) -> tuple[Simulate, int, int]:
+    """How paths are made, the normals of each step, and the further uniforms of a path."""
+    cholesky = _factor(terms.correlation, engine)
+    return partial(black_scholes_paths, cholesky=cholesky, **_flags(terms)), terms.assets, 0
+
+
+def _merton(terms: Terms, engine: ComputeEngine, steps: int) -> tuple[Simulate, int, int]:
+    intensity, mean, std = (terms.options[name] for name in ("jump_intensity", "jump_mean", "jump_std"))
+    if terms.options.get("common_jumps"):
+        intensity = intensity[:1]
+    jumps = Jumps(intensity, mean, std, _factor(terms.jump_correlation, engine))
+    simulate = partial(merton_paths, cholesky=_factor(terms.correlation, engine), jumps=jumps, **_flags(terms))
+    return simulate, 2 * terms.assets, steps * len(intensity) + (terms.style in SCHEDULED)
+
+
+def _heston(terms: Terms, engine: ComputeEngine, steps: int) -> tuple[Simulate, int, int]:
     names = ("mean_reversion", "long_run_volatility", "volatility_of_variance", "spot_correlation")
-    kappa, long_run, xi, rho = (options[name] for name in names)
-    return partial(heston_paths, model=Heston(kappa, long_run**2, xi, rho), terminal=terminal), 2, 0
+    kappa, long_run, xi, rho = (torch.tensor(terms.options[name], dtype=torch.float64) for name in names)
+    constants = Heston(*(engine.upload(row.reshape(-1, 1, 1)) for row in (kappa, long_run * long_run, xi, rho)))
+    factor = engine.upload(heston_factor(terms.correlation, rho))
+    return partial(heston_paths, model=constants, factor=factor, **_flags(terms)), 2 * terms.assets, 0
+
+
+_MODELS: dict[str, Callable[[Terms, ComputeEngine, int], tuple[Simulate, int, int]]] = {
+    "black_scholes": _black_scholes,
+    "merton": _merton,
+    "heston": _heston,
+}
 
 
 def _european(terms: Terms, engine: ComputeEngine) -> Undiscounted:
-    return lambda paths: payoffs.vanilla(paths.final[0], terms.strike, terms.sign)
+    strike, sign = on_device(terms, engine)
+    return lambda paths: payoffs.vanilla(paths.final[0], strike, sign)
 
 
 def _digital(terms: Terms, engine: ComputeEngine) -> Undiscounted:
-    payout = terms.options["payout"]
-    return lambda paths: payout * payoffs.digital(paths.final[0], terms.strike, terms.sign)
+    strike, sign = on_device(terms, engine)
+    payout = engine.upload(terms.amounts["payout"].unsqueeze(-1))
+    return lambda paths: payout * payoffs.digital(paths.final[0], strike, sign)
 
 
 def _asian(terms: Terms, engine: ComputeEngine) -> Undiscounted:
     kind = terms.options["average"]
-    return lambda paths: payoffs.vanilla(payoffs.average(paths, kind), terms.strike, terms.sign)
+    strike, sign = on_device(terms, engine)
+    return lambda paths: payoffs.vanilla(payoffs.average(paths, kind), strike, sign)
 
 
 def _barrier(terms: Terms, engine: ComputeEngine) -> Undiscounted:
     direction, knocks_in = payoffs.BARRIERS[terms.options["barrier_type"]]
-    level = terms.options["barrier"]
+    level = engine.upload(terms.amounts["barrier"].unsqueeze(-1))
+    strike, sign = on_device(terms, engine)
 
     def pay(paths: Paths) -> Tensor:
         alive = payoffs.survival(paths, level, direction)
         chance = 1.0 - alive if knocks_in else alive
-        return chance * payoffs.vanilla(paths.final[0], terms.strike, terms.sign)
+        return chance * payoffs.vanilla(paths.final[0], strike, sign)
 
     return pay
 
 
 def _lookback(terms: Terms, engine: ComputeEngine) -> Undiscounted:
     kind = terms.options["lookback_type"]
-    return lambda paths: payoffs.lookback(paths, kind, terms.strike, terms.sign)
+    strike, sign = on_device(terms, engine)
+    return lambda paths: payoffs.lookback(paths, kind, strike, sign)
 
 
 def _basket(terms: Terms, engine: ComputeEngine) -> Undiscounted:
-    weights = engine.upload(basket_weights(terms).unsqueeze(1))
-    return lambda paths: payoffs.vanilla((weights * paths.final).sum(0), terms.strike, terms.sign)
+    weights = engine.upload(basket_weights(terms).unsqueeze(-1))
+    strike, sign = on_device(terms, engine)
+    return lambda paths: payoffs.vanilla((weights * paths.final).sum(0), strike, sign)
 
 
 PAYOFFS: dict[str, Callable[[Terms, ComputeEngine], Undiscounted]] = {
@@ -175,68 +218,3 @@ PAYOFFS: dict[str, Callable[[Terms, ComputeEngine], Undiscounted]] = {
     "american": _european,
     "bermudan": _european,
 }
-
-
-def basket_weights(terms: Terms) -> Tensor:
-    """Of the prices in a basket; a spread is the first price less the second."""
-    if terms.style == "spread":
-        return torch.tensor([1.0, -1.0], dtype=torch.float64)
-    if terms.style == "basket":
-        return torch.as_tensor(terms.options["weights"])
-    return torch.ones(1, dtype=torch.float64)
-
-
-def _controls(terms: Terms, engine: ComputeEngine, steps: int) -> list[tuple[Payoff, ClosedForm]]:
-    """Pairs of a payoff and its closed form; the weighted price itself always has one."""
-    weights = basket_weights(terms)
-    moved = engine.upload(weights.unsqueeze(1))
-    found = [_pair(lambda paths: (moved * paths.final).sum(0), partial(closed_forms.forward, weights=weights))]
-    if terms.style == "basket" and bool((weights > 0).all()):
-        found.append(_geometric_basket(terms, engine, weights))
-    if terms.style == "spread":
-        rho = float(terms.correlation[0, 1])
-        pay = discounted(lambda paths: (terms.sign * (paths.final[0] - paths.final[1])).clamp(min=0.0))
-        found.append((pay, partial(closed_forms.exchange, sign=terms.sign, correlation=rho)))
-    if terms.style == "asian" and terms.options["average"] == "arithmetic" and terms.model == "black_scholes":
-        pay = discounted(lambda paths: payoffs.vanilla(payoffs.average(paths, "geometric"), terms.strike, terms.sign))
-        exact = partial(closed_forms.geometric_asian, strike=terms.strike, sign=terms.sign, observations=steps)
-        found.append((pay, exact))
-    if terms.style in ("barrier", "lookback", *EARLY) and terms.model != "heston":
-        found.append(_vanilla_control(terms))
-    return found
-
-
-def _pair(payoff: Undiscounted, exact: ClosedForm) -> tuple[Payoff, ClosedForm]:
-    return discounted(payoff), exact
-
-
-def _vanilla_control(terms: Terms) -> tuple[Payoff, ClosedForm]:
-    """The European option of the same strike, of today's price where the contract has none."""
-    strike = terms.number("spot") if terms.strike != terms.strike else terms.strike
-    exact: ClosedForm = partial(closed_forms.vanilla, strike=strike, sign=terms.sign)
-    if terms.model == "merton":
-        names = ("jump_intensity", "jump_mean", "jump_std")
-        jumps = dict(zip(("intensity", "jump_mean", "jump_std"), (terms.options[n] for n in names), strict=True))
-        exact = partial(closed_forms.merton, strike=strike, sign=terms.sign, **jumps)
-    return discounted(lambda paths: payoffs.vanilla(paths.final[0], strike, terms.sign)), exact
-
-
-def _geometric_basket(terms: Terms, engine: ComputeEngine, weights: Tensor) -> tuple[Payoff, ClosedForm]:
-    """The option on the geometric mean with the weights of today's values."""
-    values = weights * terms.inputs.spot
-    powers = values / values.sum()
-    scale = float(values.sum() / (powers * terms.inputs.spot.log()).sum().exp())
-    moved = engine.upload(powers.unsqueeze(1))
-
-    def pay(paths: Paths) -> Tensor:
-        return payoffs.vanilla(scale * (moved * paths.final.log()).sum(0).exp(), terms.strike, terms.sign)
-
-    exact = partial(
-        closed_forms.geometric_basket,
-        strike=terms.strike,
-        sign=terms.sign,
-        powers=powers,
-        scale=scale,
-        correlation=terms.correlation,
-    )
-    return discounted(pay), exact

@@ -1,63 +1,61 @@
-"""How a price is found: by simulation, with or without early exercise, by closed form, or on a lattice."""
+"""How prices are found: by simulation, with or without early exercise, by closed form, or on a lattice."""
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
+import numpy as np
 
-from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
+from nautilus_metal.engine import ComputeEngine, threads_for
 from nautilus_metal.errors import InputError
-from nautilus_metal.kernels import black_scholes, closed_forms
-from nautilus_metal.kernels.brownian import stream_seed
-from nautilus_metal.kernels.closed_forms import Inputs
+from nautilus_metal.kernels import black_scholes
 from nautilus_metal.kernels.gaussian import student_quantile
 from nautilus_metal.kernels.lattice import lattice
-from nautilus_metal.kernels.longstaff_schwartz import Policy, train_policy
-from nautilus_metal.kernels.path_greeks import Shape, exact_figures, names
-from nautilus_metal.risk.pricing_monte_carlo import Estimate, Plan, blocks, estimate, parameters
-from nautilus_metal.risk.pricing_plans import EARLY, early_plan, exercise_dates, make_plan
+from nautilus_metal.kernels.path_greeks import ClosedForm, exact_figures, names, pairs
+from nautilus_metal.risk.pricing_checks import Array
+from nautilus_metal.risk.pricing_controls import european_form, geometric_asian_form
+from nautilus_metal.risk.pricing_monte_carlo import Estimate, batch_size, estimate
+from nautilus_metal.risk.pricing_plans import EARLY, alike, early_plan, exercise_dates, make_plan
+from nautilus_metal.risk.pricing_policy import trained_policy
 from nautilus_metal.risk.pricing_terms import Terms
 
 CONFIDENCE = (0.95, 0.99)
-METHODS = ("monte_carlo", "closed_form", "lattice")
+METHODS = ("auto", "monte_carlo", "closed_form", "lattice")
+HOST_METHODS = ("closed_form", "lattice", "immediate_exercise")
 
-_TRAINING_STREAM = 2**32  # far from the scrambles' streams
-_TRAINING_PATHS = (4096, 16384)
-
-Figure = float | tuple[float, ...]
+_LATTICE_STEPS = 400
+_CLOSED_FORM_PART = 4096  # contracts, so that the series of a closed form stays within memory
 
 
 @dataclass(frozen=True)
 class Route:
-    """What a method found.
+    """What a method found for contracts.
 
     Attributes
     ----------
-    figures, errors : mapping
-        Price and Greeks by name, and their standard errors.
-    half_widths : mapping
+    figures, errors : mapping of str to ndarray
+        Price and Greeks by name, and their standard errors; the first axis is the contracts.
+    half_widths : mapping of float to ndarray
         Of the confidence intervals of the price, by level.
-    paths : int
+    paths : ndarray
         Simulated, 0 without sampling.
-    method : str
+    method : ndarray of str
         The method that was used.
-    details : mapping
+    details : mapping of str to ndarray
         Facts of the route.
     """
 
-    figures: Mapping[str, Figure]
-    errors: Mapping[str, Figure]
-    half_widths: Mapping[float, float]
-    paths: int
-    method: str
-    details: Mapping[str, Any]
+    figures: Mapping[str, Array]
+    errors: Mapping[str, Array]
+    half_widths: Mapping[float, Array]
+    paths: Array
+    method: Array
+    details: Mapping[str, Array]
 
 
 @dataclass(frozen=True)
 class Request:
-    """A checked contract, and how to simulate it."""
+    """Checked contracts, and how to simulate them."""
 
     terms: Terms
     paths: int
@@ -65,138 +63,209 @@ class Request:
     seed: int
     engine: ComputeEngine
 
+    def take(self, index: Any) -> "Request":
+        """The same for some of the contracts."""
+        return replace(self, terms=self.terms.take(index))
 
-def find_route(method: str, request: Request) -> Route:
-    """Price a contract by a method, one of `METHODS`.
+
+def find_route(method: str, request: Request, simulated: bool) -> Route:
+    """Price contracts by a method, one of `METHODS`.
+
+    Parameters
+    ----------
+    method : str
+        "auto" is Monte Carlo if that is what the other arguments are for, else closed form or lattice where there is
+        one.
+    request : Request
+        The contracts.
+    simulated : bool
+        Whether arguments of a simulation were given.
 
     Raises
     ------
     InputError
-        If the method does not cover the contract.
+        If the method does not cover the contracts.
     """
     terms = request.terms
-    certain = bool((terms.inputs.volatility * terms.inputs.expiry.sqrt() == 0).any())
-    if method == "closed_form" or (certain and terms.style == "european" and terms.model == "black_scholes"):
-        return _closed_form(terms)
-    if certain:
-        name = "expiry" if float(terms.inputs.expiry) == 0 else "volatility"
-        raise InputError(f"`{name}` must be above 0 for style {terms.style!r} by {method}, was 0.0")
-    return _lattice(terms) if method == "lattice" else _simulated(request)
+    if method == "auto":
+        method = "monte_carlo" if simulated else _best(terms)
+    certain = terms.certain
+    if not certain.any() or (method == "closed_form" and (terms.style, terms.model) in _CERTAIN):
+        return _ROUTES[method](request)
+    if (terms.style, terms.model) != ("european", "black_scholes"):
+        name = "expiry" if bool((terms.inputs.expiry == 0).any()) else "volatility"
+        place = f" at {int(np.argmax(certain))}" if terms.shape else ""
+        raise InputError(f"`{name}` must be above 0 for style {terms.style!r} by {method}, was 0.0{place}")
+    parts = [(np.flatnonzero(certain), _closed_form), (np.flatnonzero(~certain), _ROUTES[method])]
+    return _joined((index, route(request.take(index))) for index, route in parts if len(index))
+
+
+def _best(terms: Terms) -> str:
+    if _form(terms) is not None:
+        return "closed_form"
+    return "lattice" if terms.style in EARLY and terms.model == "black_scholes" else "monte_carlo"
 
 
 def _simulated(request: Request) -> Route:
+    if request.terms.style in EARLY:
+        return _joined((np.array([k]), _exercised_early(request.take([k]))) for k in range(request.terms.contracts))
+    return _joined((index, _estimated(request.take(index))) for index in _chunks(request))
+
+
+def _chunks(request: Request) -> Iterator[Array]:
+    """Contracts, by index, that are simulated at once."""
     terms, engine = request.terms, request.engine
-    details: dict[str, Any] = {}
-    method = "monte_carlo"
-    if terms.style in EARLY:
-        method = "longstaff_schwartz"
-        policy = _train(request)
-        details |= {"bound": "lower", "exercise_dates": exercise_dates(terms)}
-        intrinsic = terms.sign * (terms.number("spot") - terms.strike)
-        if terms.style == "american" and intrinsic > policy.continuation:
-            return _exercised(intrinsic, terms.sign, details)
-
-        plan = early_plan(terms, engine, policy)
-    else:
-        plan = make_plan(terms, engine)
-    found = estimate(plan, request.paths, request.sampler, request.seed, engine)
-    details |= {"steps": plan.steps, "control_variates": len(plan.controls), "degrees_of_freedom": found.degrees}
-    error = float(found.errors[0])
-    halves = {level: student_quantile(0.5 + level / 2, found.degrees) * error for level in CONFIDENCE}
-    if not math.isfinite(found.values[0]):
-        raise InputError(f"`volatility` must leave prices finite in {engine.dtype}, was {terms.number('volatility')}")
-    values, errors = _by_name(found, terms.assets)
-    return Route(values, errors, halves, found.paths, method, details)
+    for group in alike(terms):
+        size = 1
+        if len(group) > 1:
+            size = batch_size(make_plan(terms.take(group[:1]), engine), len(group), request.paths, engine)
+        yield from (group[k : k + size] for k in range(0, len(group), size))
 
 
-def _train(request: Request) -> Policy:
-    """Fit the exercise policy on paths of its own, in float64 on the host whatever the device."""
-    host = shared_engine("cpu", precision="float64")
+def _estimated(request: Request) -> Route:
+    plan = make_plan(request.terms, request.engine)
+    found = estimate(plan, request.paths, request.sampler, request.seed, request.engine)
+    details = {"steps": plan.steps, "control_variates": len(plan.controls)}
+    return _sampled(request, found, "monte_carlo", details)
+
+
+def _exercised_early(request: Request) -> Route:
+    """Longstaff and Schwartz's estimate for one contract, or its value now where waiting is worth less."""
     terms = request.terms
-    plan = make_plan(terms, host)
-    low, high = _TRAINING_PATHS
-    count = min(max(low, request.paths), high)
-    with threads_for(0):  # a regression of a few thousand paths
-        return _fitted(request, plan, count, host)
+    details: dict[str, Any] = {"bound": "lower", "exercise_dates": exercise_dates(terms)}
+    policy = trained_policy(terms, request.paths, request.seed)
+    intrinsic = float(terms.sign * (terms.inputs.spot[0] - terms.strike))
+    if terms.style == "american" and intrinsic > policy.continuation:
+        figures = dict.fromkeys(names(1), np.zeros(1)) | {"price": np.array([intrinsic]), "delta": terms.sign.numpy()}
+        return _exact(figures, "immediate_exercise", details=details)
+    plan = early_plan(terms, request.engine, policy)
+    found = estimate(plan, request.paths, request.sampler, request.seed, request.engine)
+    return _sampled(
+        request, found, "longstaff_schwartz", details | {"steps": plan.steps, "control_variates": len(plan.controls)}
+    )
 
 
-def _fitted(request: Request, plan: Plan, count: int, host: ComputeEngine) -> Policy:
-    terms = request.terms
-    parts = [
-        plan.simulate(parameters(plan.inputs, drawn.normals.shape[-1], host, gradients=False), drawn)
-        for drawn in blocks(plan, count, "pseudo", stream_seed(request.seed, _TRAINING_STREAM), host)
-    ]
-    paths = parts[0]._replace(spots=torch.cat([part.spots[:, :: part.stride] for part in parts], -1))
-    figures = (terms.number("rate"), terms.number("expiry"), terms.total_volatility)
-    european = _european_price(terms) if terms.model == "black_scholes" else None
-    policy = train_policy(paths, exercise_dates(terms), terms.strike, terms.sign, *figures, european)
-    return policy._replace(stride=policy.stride * parts[0].stride)
+def _sampled(request: Request, found: Estimate, method: str, details: Mapping[str, Any]) -> Route:
+    wrong = ~np.isfinite(found.values[0])
+    if wrong.any():
+        volatility = float(request.terms.inputs.volatility[0, int(np.argmax(wrong))])
+        raise InputError(f"`volatility` must leave prices finite in {request.engine.dtype}, was {volatility}")
+    halves = {level: student_quantile(0.5 + level / 2, found.degrees) * found.errors[0] for level in CONFIDENCE}
+    values, errors = (_by_name(rows, request.terms.assets) for rows in (found.values, found.errors))
+    count = len(wrong)
+    return Route(
+        values,
+        {name: np.where(np.isfinite(values[name]), error, np.nan) for name, error in errors.items()},
+        halves,
+        np.full(count, found.paths),
+        np.full(count, method),
+        _spread(dict(details) | {"degrees_of_freedom": found.degrees}, count),
+    )
 
 
-def _european_price(terms: Terms) -> Callable[[torch.Tensor, float], torch.Tensor]:
-    x, kind = terms.inputs, "call" if terms.sign > 0 else "put"
-
-    def price(spots: torch.Tensor, left: float) -> torch.Tensor:
-        return black_scholes.price(spots, terms.strike, left, x.rate, x.volatility[0], x.dividend_yield[0], kind)
-
-    return price
-
-
-def _exercised(intrinsic: float, sign: float, details: Mapping[str, Any]) -> Route:
-    figures = {"price": intrinsic, "delta": sign, "gamma": 0.0, "vega": 0.0, "theta": 0.0, "rho": 0.0}
-    zero = dict.fromkeys(CONFIDENCE, 0.0)
-    return Route(figures, dict.fromkeys(figures, 0.0), zero, 0, "immediate_exercise", details)
-
-
-def _by_name(found: Estimate, assets: int) -> tuple[dict[str, Figure], dict[str, Figure]]:
-    values: dict[str, Figure] = {}
-    errors: dict[str, Figure] = {}
-    rows = names(assets)
-    for name in dict.fromkeys(rows):
-        at = [i for i, each in enumerate(rows) if each == name]
-        if not all(math.isfinite(found.values[i]) for i in at):
-            continue  # not defined for this contract
-        per_asset = name in ("delta", "gamma", "vega") and assets > 1
-        values[name] = tuple(float(found.values[i]) for i in at) if per_asset else float(found.values[at[0]])
-        errors[name] = tuple(float(found.errors[i]) for i in at) if per_asset else float(found.errors[at[0]])
-    return values, errors
+def _by_name(rows: Array, assets: int) -> dict[str, Array]:
+    """Rows of `path_greeks.names` as figures of contracts; for several assets the mixed gammas too."""
+    at: dict[str, list[int]] = {}
+    for row, name in enumerate(names(assets)):
+        at.setdefault(name, []).append(row)
+    found = {name: rows[index].T if assets > 1 and len(index) > 1 else rows[index[0]] for name, index in at.items()}
+    if assets > 1:
+        cross = np.empty((rows.shape[1], assets, assets))
+        for (i, j), row in zip(pairs(assets), at["gamma"], strict=True):
+            cross[:, i, j] = cross[:, j, i] = rows[row]
+        found |= {"gamma": np.diagonal(cross, axis1=1, axis2=2).copy(), "cross_gamma": cross}
+    return found
 
 
-def _closed_form(terms: Terms) -> Route:
-    figures: dict[str, Figure]
-    if terms.style == "european" and terms.model == "black_scholes":
-        figures = _black_scholes(terms)
-    else:
-        form = _form(terms)
-        shape = Shape(terms.style != "asian", True, False, terms.model == "black_scholes")
-        exact = exact_figures(terms.inputs, form, shape)
-        figures = dict(zip(names(1), exact.tolist(), strict=True))
-    zero = dict.fromkeys(CONFIDENCE, 0.0)
-    return Route(figures, dict.fromkeys(figures, 0.0), zero, 0, "closed_form", {})
-
-
-def _black_scholes(terms: Terms) -> dict[str, Figure]:
-    kind = "call" if terms.sign > 0 else "put"
-    x = terms.inputs
-    arguments = (x.spot[0], terms.strike, x.expiry, x.rate, x.volatility[0], x.dividend_yield[0], kind)
-    figures = black_scholes.greeks(*arguments)._asdict()
-    kept: dict[str, Figure] = {"price": float(black_scholes.price(*arguments))}
-    return kept | {name: float(figures[name]) for name in names(1)[1:]}
-
-
-def _form(terms: Terms) -> Callable[[Inputs], torch.Tensor]:
-    options, sign, strike = terms.options, terms.sign, terms.strike
-    key = (terms.style, terms.model, options.get("average"))
-    if key == ("european", "merton", None):
-        jumps = (options["jump_intensity"], options["jump_mean"], options["jump_std"])
-        return lambda x: closed_forms.merton(x, strike, sign, *jumps)
+def _form(terms: Terms) -> ClosedForm | None:
+    """The closed form of contracts, if they have one."""
+    key = (terms.style, terms.model, terms.options.get("average"))
+    if key in (("european", "black_scholes", None), ("european", "merton", None)):
+        return european_form(terms, terms.strike)
     if key == ("asian", "black_scholes", "geometric"):
-        return lambda x: closed_forms.geometric_asian(x, strike, sign, options["observations"])
+        return geometric_asian_form(terms)
     if key == ("digital", "black_scholes", None):
-        return lambda x: options["payout"] * black_scholes.digital(
-            x.spot[0], strike, x.expiry, x.rate, x.volatility[0], x.dividend_yield[0], "call" if sign > 0 else "put"
+        return lambda x: terms.amounts["payout"] * black_scholes.digital(
+            x.spot[0], terms.strike, x.expiry, x.rate, x.volatility[0], x.dividend_yield[0], terms.sign
         )
-    raise _no_method(terms, "closed_form")
+    return None
+
+
+def _closed_form(request: Request) -> Route:
+    terms = request.terms
+    if _form(terms) is None:
+        raise _no_method(terms, "closed_form")
+    if (terms.style, terms.model) == ("european", "black_scholes"):
+        return _exact(_black_scholes(terms), "closed_form")
+    rows = []
+    for first in range(0, terms.contracts, _CLOSED_FORM_PART):
+        part = terms.take(slice(first, first + _CLOSED_FORM_PART))
+        form = _form(part)
+        assert form is not None
+        rows.append(exact_figures(part.inputs, form).numpy())
+    return _exact(_by_name(np.concatenate(rows, 1), 1), "closed_form")
+
+
+def _black_scholes(terms: Terms) -> dict[str, Array]:
+    """By their own formulas, which hold without any uncertainty too."""
+    x = terms.inputs
+    arguments = (x.spot[0], terms.strike, x.expiry, x.rate, x.volatility[0], x.dividend_yield[0], terms.sign)
+    figures = black_scholes.greeks(*arguments)._asdict() | {"price": black_scholes.price(*arguments)}
+    return {name: figures[name].numpy() for name in names(1)}
+
+
+def _lattice(request: Request) -> Route:
+    terms = request.terms
+    if terms.style not in EARLY or terms.model != "black_scholes":
+        raise _no_method(terms, "lattice")
+    x = terms.inputs
+    dates = exercise_dates(terms) if terms.options["exercise_dates"] else None
+    arguments = (x.spot[0], terms.strike, x.expiry, x.rate, x.volatility[0], x.dividend_yield[0], terms.sign)
+    with threads_for(0):  # its levels are small
+        found = lattice(*arguments, steps=terms.options["steps"] or _LATTICE_STEPS, dates=dates)._asdict()
+    error = found["error"].numpy()
+    details = {"discretisation_error": error}
+    return _exact({name: found[name].numpy() for name in names(1)}, "lattice", error, details)
+
+
+def _exact(
+    figures: Mapping[str, Array],
+    method: str,
+    half_width: Array | float = 0.0,
+    details: Mapping[str, Any] | None = None,
+) -> Route:
+    """Figures without sampling error."""
+    count = len(figures["price"])
+    zero = {name: np.zeros_like(figure) for name, figure in figures.items()}
+    halves = dict.fromkeys(CONFIDENCE, half_width + zero["price"])
+    return Route(figures, zero, halves, np.zeros(count, int), np.full(count, method), _spread(details or {}, count))
+
+
+def _spread(details: Mapping[str, Any], count: int) -> dict[str, Array]:
+    return {name: np.broadcast_to(np.asarray(value), (count,)) for name, value in details.items()}
+
+
+def _joined(parts: Iterable[tuple[Array, Route]]) -> Route:
+    """Routes of parts of a batch, in the order of the batch."""
+    given = list(parts)
+    if len(given) == 1:
+        return given[0][1]
+    order = np.argsort(np.concatenate([index for index, _ in given]))
+    routes = [route for _, route in given]
+
+    def table(name: str) -> dict[Any, Array]:
+        rows = [getattr(route, name) for route in routes]
+        return {key: _column(rows, key, routes)[order] for key in {key: None for row in rows for key in row}}
+
+    paths = np.concatenate([route.paths for route in routes])[order]
+    method = np.concatenate([route.method for route in routes])[order]
+    return Route(table("figures"), table("errors"), table("half_widths"), paths, method, table("details"))
+
+
+def _column(rows: list[Mapping[Any, Array]], key: Any, routes: list[Route]) -> Array:
+    """One column of all parts; a fact that a part does not have is None there."""
+    blank = [np.full(len(route.paths), None) for route in routes]
+    return np.concatenate([row.get(key, none) for row, none in zip(rows, blank, strict=True)])
 
 
 def _no_method(terms: Terms, method: str) -> InputError:
@@ -205,23 +274,5 @@ def _no_method(terms: Terms, method: str) -> InputError:
     )
 
 
-def _lattice(terms: Terms) -> Route:
-    if terms.style not in EARLY or terms.model != "black_scholes":
-        raise _no_method(terms, "lattice")
-    x = terms.inputs
-    dates = exercise_dates(terms) if terms.options["exercise_dates"] else None
-    found = lattice(
-        x.spot[0],
-        terms.strike,
-        x.expiry,
-        x.rate,
-        x.volatility[0],
-        x.dividend_yield[0],
-        "call" if terms.sign > 0 else "put",
-        steps=terms.options["steps"] or 400,
-        dates=dates,
-    )
-    figures: dict[str, Figure] = {name: float(getattr(found, name)) for name in ("price", *names(1)[1:])}
-    error = float(found.error)
-    widths = dict.fromkeys(CONFIDENCE, error)
-    return Route(figures, dict.fromkeys(figures, 0.0), widths, 0, "lattice", {"discretisation_error": error})
+_CERTAIN = (("european", "black_scholes"), ("digital", "black_scholes"))  # closed forms that hold without uncertainty
+_ROUTES = {"monte_carlo": _simulated, "closed_form": _closed_form, "lattice": _lattice}

@@ -1,8 +1,7 @@
-"""The terms of one option contract and its model, checked: every error names its argument."""
+"""The terms of a batch of option contracts of one style and model, checked."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,8 @@ from torch import Tensor
 
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.closed_forms import Inputs
-from nautilus_metal.kernels.contracts import checked_number, kind_sign
 from nautilus_metal.kernels.payoffs import AVERAGES, BARRIERS, LOOKBACKS
+from nautilus_metal.risk.pricing_checks import Array, choice, correlation, numbers, per_asset, signs, switch, whole
 
 REQUIRED = object()
 
@@ -38,194 +37,219 @@ MODELS: dict[str, dict[str, Any]] = {
         "spot_correlation": REQUIRED,
     },
 }
+JOINT = {"merton": {"common_jumps": True, "jump_correlation": None}}  # of several assets under a model
 COMMON = {"steps": None, "control_variates": True}
 MULTI_ASSET = ("basket", "spread")
 _CHOICES = {"average": AVERAGES, "barrier_type": tuple(BARRIERS), "lookback_type": LOOKBACKS}
 _WHOLE = ("observations", "exercise_dates", "steps")
+_SWITCHES = ("control_variates", "common_jumps")
+_BY_CONTRACT = ("payout", "barrier", "weights")
 _POSITIVE = ("payout", "barrier", "mean_reversion", "volatility_of_variance")
 _NOT_NEGATIVE = ("jump_intensity", "jump_std", "long_run_volatility")
 
 
 @dataclass(frozen=True)
 class Terms:
-    """A checked contract.
+    """Checked contracts; tensors are float64 on the host.
 
     Attributes
     ----------
-    sign : float
-        +1 for a call, -1 for a put.
     style, model : str
         Rows of `STYLES` and `MODELS`.
-    strike : float
-        Exercise price; NaN for a floating lookback.
+    shape : tuple of int
+        Of the batch as it was asked for; empty for one contract. Below it is one axis, `contracts`.
+    sign, strike : Tensor
+        +1 for a call, -1 for a put, and exercise prices (NaN for a floating lookback), shape (contracts,).
     inputs : Inputs
-        Market, float64; assets on the first axis.
+        Market: shape (assets, contracts), or (contracts,) for rate and expiry.
+    amounts : mapping of str to Tensor
+        Options of each contract: payout and barrier, shape (contracts,), weights, shape (assets, contracts).
     options : mapping
-        Those of the style, the model and `COMMON`.
-    correlation : Tensor
-        Of the assets, shape (assets, assets), float64.
+        The other ones of the style, the model and `COMMON`; constants of the model are tuples, one for each asset.
+    correlation, jump_correlation : Tensor
+        Of the assets, and of their jumps where these are common, shape (assets, assets).
     """
 
-    sign: float
     style: str
     model: str
-    strike: float
+    shape: tuple[int, ...]
+    sign: Tensor
+    strike: Tensor
     inputs: Inputs
+    amounts: Mapping[str, Tensor]
     options: Mapping[str, Any]
     correlation: Tensor
+    jump_correlation: Tensor
 
     @property
     def assets(self) -> int:
-        """How many underlyings."""
+        """How many underlyings each contract has."""
         return len(self.inputs.spot)
 
     @property
-    def total_volatility(self) -> float:
-        """Of the first asset up to expiry."""
-        return float(self.inputs.volatility[0] * self.inputs.expiry.sqrt())
+    def contracts(self) -> int:
+        """How many there are."""
+        return len(self.sign)
+
+    @property
+    def certain(self) -> Array:
+        """Which contracts have an asset without any uncertainty left, shape (contracts,)."""
+        return (self.inputs.volatility * self.inputs.expiry.sqrt() == 0).any(0).numpy()
+
+    def take(self, index: Any) -> "Terms":
+        """Some of the contracts, as a batch of one axis."""
+        amounts = {name: amount[..., index] for name, amount in self.amounts.items()}
+        inputs = Inputs(*(tensor[..., index] for tensor in self.inputs))
+        sign = self.sign[index]
+        return replace(self, shape=sign.shape, sign=sign, strike=self.strike[index], inputs=inputs, amounts=amounts)
 
     def number(self, name: str) -> float:
-        """One plain market figure of the first asset, by its name."""
+        """One plain market figure of the only contract's first asset, by its name."""
         return float(getattr(self.inputs, name).reshape(-1)[0])
 
 
-def choice(name: str, value: Any, rows: Any) -> Any:
-    """Return `value` if it is one of `rows`."""
-    if not isinstance(value, str) or value not in rows:
-        raise InputError(f"`{name}` must be one of {', '.join(rows)}, was {value!r}")
-    return value
-
-
-def whole(name: str, value: Any, least: int) -> int:
-    """Return `value` as a whole number of at least `least`."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-        raise InputError(f"`{name}` must be a whole number, was {value!r}")
-    if value < least:
-        raise InputError(f"`{name}` must be at least {least}, was {value}")
-    return int(value)
-
-
 def checked_terms(
-    kind: str, style: str, market: Mapping[str, Any], strike: Any, model: str, contract: Mapping[str, Any]
+    kind: Any,
+    style: str,
+    market: Mapping[str, Any],
+    strike: Any,
+    model: str,
+    contract: Mapping[str, Any],
+    batch: bool = True,
 ) -> Terms:
-    """Check a contract with its market and model.
+    """Check contracts with their market and model, and bring them to one shape.
 
     Raises
     ------
     InputError
-        Naming the first argument that is wrong, missing or unknown.
+        Naming the first argument that is wrong, missing or unknown, that does not fit the others' shape, or that is
+        an array where `batch` is False.
     """
-    sign = kind_sign(kind if isinstance(kind, str) else repr(kind))
-    assert isinstance(sign, float)
+    sign = signs(kind)
     choice("style", style, STYLES)
     choice("model", model, MODELS)
-    options = _options(style, model, contract)
-    assets = _assets(style, market["spot"])
-    inputs = Inputs(
-        _row("spot", market["spot"], assets, above=0.0),
-        _row("volatility", market["volatility"], assets),
-        _scalar("rate", market["rate"]),
-        _scalar("expiry", market["expiry"]),
-        _row("dividend_yield", market["dividend_yield"], assets),
-    )
-    if assets > 1 and model != "black_scholes":
-        raise InputError(f"`model` must be 'black_scholes' for style {style!r}, was {model!r}")
-    correlation = torch.eye(assets, dtype=torch.float64)
-    if style in MULTI_ASSET:
-        correlation = _correlation(options["correlation"], assets)
-        if "weights" in options:
-            options["weights"] = _row("weights", options["weights"], assets)
-    return Terms(sign, style, model, _strike(style, strike, options), inputs, options, correlation)
+    options = _known(style, model, contract)
+    assets = _assets(style, market["spot"], batch)
+    options = {name: _option(name, value, assets) for name, value in options.items()}
+    tail = (assets,) if style in MULTI_ASSET else ()
+    rows = {
+        "spot": numbers("spot", market["spot"], above=0.0),
+        "volatility": numbers("volatility", market["volatility"]),
+        "dividend_yield": numbers("dividend_yield", market["dividend_yield"]),
+        **({"weights": options.pop("weights")} if "weights" in options else {}),
+    }
+    plain = {
+        "kind": sign,
+        "strike": _strike(style, strike, options),
+        "rate": numbers("rate", market["rate"]),
+        "expiry": numbers("expiry", market["expiry"]),
+        **{name: options.pop(name) for name in _BY_CONTRACT if name in options},
+    }
+    rows = {name: _with_tail(name, array, tail, style) for name, array in rows.items()}
+    shape = _shape({n: a.shape[:-1] for n, a in rows.items()} | {n: a.shape for n, a in plain.items()}, batch, style)
+    of = {name: _flat(array, (*shape, assets)).reshape(-1, assets).T.contiguous() for name, array in rows.items()}
+    of |= {name: _flat(array, shape).reshape(-1) for name, array in plain.items()}
+    inputs = Inputs(of["spot"], of["volatility"], of["rate"], of["expiry"], of["dividend_yield"])
+    amounts = {name: of[name] for name in _BY_CONTRACT if name in of}
+    return Terms(style, model, shape, of["kind"], of["strike"], inputs, amounts, options, *_joint(options, assets))
 
 
-def _strike(style: str, strike: Any, options: Mapping[str, Any]) -> float:
+def _joint(options: dict[str, Any], assets: int) -> tuple[Tensor, Tensor]:
+    """Correlations of the assets and of their common jumps; these follow the assets' where none are given."""
+    given, jumps = options.pop("correlation", None), options.pop("jump_correlation", None)
+    between = torch.eye(assets, dtype=torch.float64) if given is None else correlation("correlation", given, assets)
+    if jumps is None:
+        return between, between if options.get("common_jumps") else torch.eye(assets, dtype=torch.float64)
+    if not options["common_jumps"]:
+        raise InputError(f"`jump_correlation` must be None for jumps that are not common, was {jumps!r}")
+    return between, correlation("jump_correlation", jumps, assets)
+
+
+def _strike(style: str, strike: Any, options: Mapping[str, Any]) -> Array:
     if options.get("lookback_type") == "floating":
         if strike is not None:
             raise InputError(f"`strike` must be None for a floating lookback, was {strike!r}")
-        return math.nan
+        return np.array(np.nan)
     if strike is None:
         raise InputError(f"`strike` must be given for style {style!r}")
-    return checked_number("strike", strike, above=None if style in MULTI_ASSET else 0.0)
+    return numbers("strike", strike, above=None if style in MULTI_ASSET else 0.0)
 
 
-def _options(style: str, model: str, contract: Mapping[str, Any]) -> dict[str, Any]:
+def _known(style: str, model: str, contract: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a style and a model, given or by default."""
     known = STYLES[style] | MODELS[model] | COMMON
+    if style in MULTI_ASSET:
+        known |= JOINT.get(model, {})
     for name in contract:
         if name not in known:
             allowed = ", ".join(f"`{each}`" for each in known)
             raise InputError(f"`{name}` is no option of style {style!r} under model {model!r}; they are {allowed}")
-    options = known | dict(contract)
-    for name, value in options.items():
+    for name, value in (known | dict(contract)).items():
         if value is REQUIRED:
             raise InputError(f"`{name}` must be given for style {style!r} under model {model!r}")
-        options[name] = _option(name, value)
+    options = known | dict(contract)
+    if not options.get("common_jumps", True) or model != "merton":
+        return options
+    if np.ndim(options["jump_intensity"]):
+        raise InputError(f"`jump_intensity` must be one number for common jumps, was {options['jump_intensity']!r}")
     return options
 
 
-def _option(name: str, value: Any) -> Any:
+def _option(name: str, value: Any, assets: int) -> Any:
     if name in _CHOICES:
         return choice(name, value, _CHOICES[name])
     if name in _WHOLE:
         return None if value is None else whole(name, value, 1)
-    if name in ("weights", "correlation"):
+    if name in _SWITCHES:
+        return switch(name, value)
+    if name in ("correlation", "jump_correlation"):
         return value
-    if name == "control_variates":
-        if not isinstance(value, bool):
-            raise InputError(f"`control_variates` must be True or False, was {value!r}")
-        return value
-    number = checked_number(name, value, above=0.0 if name in _POSITIVE else None)
-    if name in _NOT_NEGATIVE and number < 0:
-        raise InputError(f"`{name}` must be at least 0, was {number}")
-    if name == "spot_correlation" and not -1.0 < number < 1.0:
-        raise InputError(f"`spot_correlation` must lie between -1 and 1, was {number}")
-    return number
+    above = 0.0 if name in _POSITIVE else None
+    if name in _BY_CONTRACT:
+        return numbers(name, value, above)
+    array = per_asset(name, value, assets, above)
+    if name in _NOT_NEGATIVE and (array < 0).any():
+        raise InputError(f"`{name}` must be at least 0, was {array.min()}")
+    if name == "spot_correlation" and not (abs(array) < 1.0).all():
+        raise InputError(f"`spot_correlation` must lie between -1 and 1, was {array[abs(array).argmax()]}")
+    return tuple(array.tolist())
 
 
-def _assets(style: str, spot: Any) -> int:
-    array = _array("spot", spot)
+def _assets(style: str, spot: Any, batch: bool) -> int:
     if style not in MULTI_ASSET:
-        if array.ndim:
-            raise InputError(f"`spot` must be one number for style {style!r}, was of shape {array.shape}")
         return 1
-    if array.ndim != 1 or len(array) < 2 or (style == "spread" and len(array) != 2):
+    shape = numbers("spot", spot, above=0.0).shape
+    axes = len(shape) >= 1 if batch else len(shape) == 1
+    if not axes or shape[-1] < 2 or (style == "spread" and shape[-1] != 2):
         wanted = "two prices" if style == "spread" else "a sequence of at least two prices"
-        raise InputError(f"`spot` must be {wanted} for style {style!r}, was of shape {array.shape}")
-    return len(array)
+        each = " for each contract" if batch else ""
+        raise InputError(f"`spot` must be {wanted}{each} for style {style!r}, was of shape {shape}")
+    return int(shape[-1])
 
 
-def _array(name: str, value: Any) -> np.ndarray:
-    try:
-        return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"`{name}` must be numbers, was {value!r}") from None
+def _with_tail(name: str, array: Array, tail: tuple[int, ...], style: str) -> Array:
+    """An array whose last axis is the assets."""
+    if not tail or array.ndim == 0:
+        return array[..., None]
+    if array.shape[-1:] != tail:
+        raise InputError(f"`{name}` must be one number or {tail[0]} for style {style!r}, was of shape {array.shape}")
+    return array
 
 
-def _row(name: str, value: Any, assets: int, above: float | None = None) -> Tensor:
-    array = _array(name, value)
-    if array.shape not in ((), (assets,)):
-        raise InputError(f"`{name}` must be one number or {assets}, was of shape {array.shape}")
-    for number in array.reshape(-1):
-        checked_number(name, float(number), above)
-    return torch.from_numpy(np.broadcast_to(array, (assets,)).copy())
+def _shape(shapes: Mapping[str, tuple[int, ...]], batch: bool, style: str) -> tuple[int, ...]:
+    """The broadcast shape of the contracts."""
+    found: tuple[int, ...] = ()
+    for name, shape in shapes.items():
+        if shape and not batch:
+            raise InputError(f"`{name}` must be one number for style {style!r}, was of shape {shape}")
+        try:
+            found = np.broadcast_shapes(found, shape)
+        except ValueError:
+            raise InputError(f"`{name}` must broadcast to the contracts' {found}, was of shape {shape}") from None
+    if 0 in found:
+        raise InputError(f"`spot` and the other arguments must make at least one contract, were of shape {found}")
+    return found
 
 
-def _scalar(name: str, value: Any) -> Tensor:
-    return torch.tensor(checked_number(name, value), dtype=torch.float64)
-
-
-def _correlation(value: Any, assets: int) -> Tensor:
-    """A number for every pair, or a matrix; must have a Cholesky factor."""
-    array = _array("correlation", value)
-    if array.ndim == 0:
-        array = np.where(np.eye(assets, dtype=bool), 1.0, array)
-    if array.shape != (assets, assets):
-        square = (assets, assets)
-        raise InputError(f"`correlation` must be one number or of shape {square}, was of shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise InputError("`correlation` must be finite, held a NaN or an infinity")
-    if not np.allclose(array, array.T) or not np.allclose(np.diag(array), 1.0):
-        raise InputError("`correlation` must be symmetric with a diagonal of ones")
-    lowest = float(np.linalg.eigvalsh(array)[0])
-    if lowest < -1e-10:
-        raise InputError(f"`correlation` must be positive semi-definite, had the eigenvalue {lowest:.3g}")
-    return torch.from_numpy(array.copy())
+def _flat(array: Array, shape: tuple[int, ...]) -> Tensor:
+    return torch.from_numpy(np.broadcast_to(array, shape).copy())

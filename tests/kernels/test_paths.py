@@ -9,7 +9,8 @@ import torch
 from nautilus_metal.kernels.brownian import SCRAMBLES, bridge_matrix, draws, stream_seed
 from nautilus_metal.kernels.gaussian import student_quantile
 from nautilus_metal.kernels.heston import Heston, heston_paths
-from nautilus_metal.kernels.paths import Parameters, black_scholes_paths, merton_paths, poisson_counts
+from nautilus_metal.kernels.merton import Jumps, merton_paths, poisson_counts
+from nautilus_metal.kernels.paths import Parameters, black_scholes_paths
 
 
 def parameters(count, spot=(100.0,), volatility=(0.3,), rate=0.04, expiry=2.0, dividend_yield=0.01):
@@ -76,7 +77,9 @@ def test_black_scholes_moments_and_correlation(sampler):
 def test_merton_is_a_martingale_with_its_variance(steps, terminal):
     count = 60_000
     p = parameters(count)
-    made = merton_paths(p, draws(2, steps, steps, count, 9), 0.8, -0.1, 0.2, terminal)
+    one = torch.ones(1, 1, dtype=torch.float64)
+    jumps = Jumps((0.8,), (-0.1,), (0.2,), one)
+    made = merton_paths(p, draws(2, steps, steps, count, 9), one, jumps, terminal)
     assert made.spots.shape == (1, 2 * steps + 1, count)
     assert made.observed.shape == (steps, count)
     near(made.final[0] * math.exp(-0.08), 100.0 * math.exp(-0.02))
