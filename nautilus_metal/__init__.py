@@ -22,6 +22,7 @@ _HOMES = {
     "MetalMACD": "indicators",
     "MetalRSI": "indicators",
     "price_option": "risk.pricing",
+    "price_options": "risk.pricing",
     "GreeksReport": "messages",
     "HedgeRequest": "messages",
     "RiskBreach": "messages",
