@@ -78,17 +78,17 @@ def _run(path: Path, arguments: argparse.Namespace) -> int:
 
 
 def _soak(config: Any, ticks: int, seconds: float) -> int:
-    from nautilus_metal.live import Soak, grown, soak_rows, windows
+    from nautilus_metal.live import Soak, grown, soak_rows
     from nautilus_metal.report.terminal import table
 
     start = perf_counter()
     with _built(config) as node:
         watched = Soak(node)
         watched.run(ticks, seconds)
-    parts = windows(watched.samples)
+    parts = watched.windows()
     print(table(soak_rows(parts)))
-    took, last = perf_counter() - start, watched.samples[-1]
-    print(f"{last.ticks:,} ticks, {watched.reports:,} risk reports and {watched.fills:,} fills in {took:,.0f} s")
+    reports, took = len(watched.latencies.reports), perf_counter() - start
+    print(f"{watched.ticks:,} ticks, {reports:,} risk reports and {watched.fills:,} fills in {took:,.0f} s")
     growth = grown(*parts[1:])
     print("\n".join(growth) if growth else "Nothing grew from the middle to the end.")
     return GREW if growth else 0

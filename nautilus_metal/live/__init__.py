@@ -10,10 +10,11 @@ from nautilus_metal.host import (
 )
 from nautilus_metal.live.config import live_config, node_config, read_settings
 from nautilus_metal.live.console import Console
-from nautilus_metal.live.soak import Sample, Soak, Window, grown, soak_rows, windows
+from nautilus_metal.live.soak import Latencies, Sample, Soak, Window, grown, soak_rows, windows
 
 __all__ = [
     "Console",
+    "Latencies",
     "LiveNode",
     "ReplayData",
     "ReplayDataClient",

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import time
+from array import array
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,33 +29,42 @@ _FILLS = "events.fills.*"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The node at one moment; latencies are since the sample before, in milliseconds.
+    """The process at one moment.
 
     Attributes
     ----------
-    ticks, reports, fills : int
-        So far.
+    ticks, reports, beats : int
+        How many latencies of each kind there were so far.
     memory : float
-        Resident memory of the process in MiB.
+        Resident memory in MiB.
     handles, threads : int
         Open files and sockets, and threads.
-    tick_ms : tuple of float
-        From a record's sending to its handling, each.
-    report_ms : tuple of float
-        From a report's snapshot to its publication, each.
-    lag_ms : tuple of float
-        By how much the loop was late for a heartbeat every 10 ms.
     """
 
     ticks: int
     reports: int
-    fills: int
+    beats: int
     memory: float
     handles: int
     threads: int
-    tick_ms: tuple[float, ...] = ()
-    report_ms: tuple[float, ...] = ()
-    lag_ms: tuple[float, ...] = ()
+
+
+class Latencies:
+    """Latencies in milliseconds, in memory taken beforehand or small, so that the watch is no growth itself.
+
+    Attributes
+    ----------
+    ticks : ndarray of float32
+        From a record's sending to its handling.
+    reports : array of float32
+        From a report's snapshot to its publication.
+    beats : array of float32
+        By how much the loop was late for a heartbeat every 10 ms.
+    """
+
+    def __init__(self, ticks: int) -> None:
+        self.ticks = np.full(ticks, np.nan, dtype=np.float32)
+        self.reports, self.beats = array("f"), array("f")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +92,16 @@ class Soak:
 
     node: LiveNode
     samples: list[Sample] = field(default_factory=list)
-    reports: int = 0
+    ticks: int = 0
     fills: int = 0
 
     def __post_init__(self) -> None:
         if not self.node.replays:
             raise InputError("a soak must be of a node with a replay client, this has none")
         self._process = psutil.Process()
-        self._replay = self.node.replays[0]
         self._sent: deque[int] = deque()
-        self._replay.trace = self._sent
-        self._ticks: list[float] = []
-        self._delays: list[float] = []
-        self._lags: list[float] = []
+        self.node.replays[0].trace = self._sent
+        self.latencies = Latencies(0)
         self._due = 0.0
         for topic in _RECORDS:
             self.node.hear(topic, self._on_record)
@@ -103,48 +110,49 @@ class Soak:
 
     def run(self, ticks: int, seconds: float) -> None:
         """Run the node until it has had so many ticks, the time is up, or the replay has ended."""
+        self.latencies = Latencies(ticks)
         gc.collect()
-        self._end = ticks
         self.node.run(until=self._watch, timeout=seconds)
+
+    def windows(self) -> tuple[Window, Window, Window]:
+        """Return the figures of the start, the middle and the end of the run."""
+        return windows(self.samples, self.latencies)
 
     def _watch(self) -> bool:
         now = time.monotonic()
         if self._due == 0.0:
             self._beat(asyncio.get_running_loop(), None)
-        if now >= self._due and self._replay.sent:
+        if now >= self._due and self.ticks:
             self._due = now + _SAMPLE_SECONDS
             self._sample()
-        return self._replay.sent >= self._end
+        return self.ticks == len(self.latencies.ticks)
 
     def _sample(self) -> None:
         handles = self._process.num_handles() if psutil.WINDOWS else self._process.num_fds()
         memory = self._process.memory_info().rss / 2**20
-        counts = self._replay.sent, self.reports, self.fills
-        latencies = tuple(self._ticks), tuple(self._delays), tuple(self._lags)
-        self.samples.append(Sample(*counts, memory, handles, threading.active_count(), *latencies))
-        for values in (self._ticks, self._delays, self._lags):
-            values.clear()
+        counts = self.ticks, len(self.latencies.reports), len(self.latencies.beats)
+        self.samples.append(Sample(*counts, memory, handles, threading.active_count()))
 
     def _beat(self, loop: asyncio.AbstractEventLoop, due: float | None) -> None:
         now = loop.time()
         if due is not None:
-            self._lags.append(1e3 * (now - due))
+            self.latencies.beats.append(1e3 * (now - due))
         at = now + _HEARTBEAT_SECONDS
         loop.call_at(at, self._beat, loop, at)
 
     def _on_record(self, _record: Any) -> None:
-        if self._sent:
-            self._ticks.append((time.perf_counter_ns() - self._sent.popleft()) / 1e6)
+        if self._sent and self.ticks < len(self.latencies.ticks):
+            self.latencies.ticks[self.ticks] = (time.perf_counter_ns() - self._sent.popleft()) / 1e6
+            self.ticks += 1
 
     def _on_report(self, report: RiskReport) -> None:
-        self.reports += 1
-        self._delays.append((report.ts_init - report.ts_snapshot) / 1e6)
+        self.latencies.reports.append((report.ts_init - report.ts_snapshot) / 1e6)
 
     def _on_fill(self, _fill: Any) -> None:
         self.fills += 1
 
 
-def windows(samples: Sequence[Sample]) -> tuple[Window, Window, Window]:
+def windows(samples: Sequence[Sample], latencies: Latencies) -> tuple[Window, Window, Window]:
     """Return the figures of the start, the middle and the end of a run.
 
     Raises
@@ -157,7 +165,9 @@ def windows(samples: Sequence[Sample]) -> tuple[Window, Window, Window]:
                          f"this had {len(samples)}: ask for more ticks")  # fmt: skip
     width = max(int(WINDOW * len(samples)), 1)
     middle = (len(samples) - width) // 2
-    return _window(samples[:width]), _window(samples[middle : middle + width]), _window(samples[-width:])
+    firsts = 0, middle, len(samples) - width
+    start, centre, end = (_window(samples[first : first + width], latencies) for first in firsts)
+    return start, centre, end
 
 
 def grown(middle: Window, end: Window) -> list[str]:
@@ -190,11 +200,12 @@ def soak_rows(parts: tuple[Window, Window, Window]) -> list[tuple[str, ...]]:
     ]
 
 
-def _window(samples: Sequence[Sample]) -> Window:
+def _window(samples: Sequence[Sample], latencies: Latencies) -> Window:
     names, pairs = ("memory", "handles", "threads"), []
     memory, handles, threads = (float(np.median([getattr(each, name) for each in samples])) for name in names)
-    for name in ("tick_ms", "report_ms", "lag_ms"):
-        values = np.concatenate([np.asarray(getattr(sample, name), dtype=np.float64) for sample in samples])
+    for name in ("ticks", "reports", "beats"):
+        first, last = getattr(samples[0], name), getattr(samples[-1], name)
+        values = np.asarray(getattr(latencies, name)[first:last])
         pairs.append((float(np.median(values)), float(np.percentile(values, 99))) if len(values) else None)
     return Window(samples[-1].ticks, memory, int(handles), int(threads), *pairs)
 
