@@ -14,6 +14,7 @@ RISK_BREACH_TOPIC = "data.RiskBreach*"
 GREEKS_REPORT_TOPIC = "data.GreeksReport*"
 RISK_STALE_TOPIC = "data.RiskStale*"
 ENGINE_EVENT_TOPIC = "data.EngineEvent*"
+DEVICE_CONDITIONS_TOPIC = "data.DeviceConditions*"
 STRESS_REPORT_TOPIC = "data.StressReport*"
 HEDGE_REQUEST_TOPIC = "data.HedgeRequest*"
 
@@ -204,6 +205,36 @@ class EngineEvent(Data):
 
 
 @custom_data
+class DeviceConditions(Data):
+    """Heat or memory pressure of the machine has changed, and what the placement of work makes of it.
+
+    Parameters
+    ----------
+    ts_event, ts_init : int
+        UNIX nanoseconds at which it was noticed.
+    device : str
+        The configured device.
+    thermal : str
+        "nominal", "fair", "serious", "critical", or "unknown" where no sensor says.
+    memory : str
+        "normal", "warning", "critical" or "unknown".
+    mode : str
+        "normal", "shrink" or "off", as in `nautilus_metal.engine.placement.MODES`.
+    works_on : str
+        The device of large work from now on, as long as it does not fail.
+    reason : str
+        In words.
+    """
+
+    device: str
+    thermal: str
+    memory: str
+    mode: str
+    works_on: str
+    reason: str
+
+
+@custom_data
 class GreeksReport(Data):
     """Sensitivities of the positions held at one time, multipliers and exchange rates applied.
 
@@ -327,6 +358,7 @@ MESSAGES: tuple[Any, ...] = (
     RiskBreach,
     RiskStale,
     EngineEvent,
+    DeviceConditions,
     GreeksReport,
     StressReport,
     HedgeRequest,

@@ -98,6 +98,14 @@ def _nothing_beyond_the_device() -> Iterator[None]:
     assert not simulator.warnings(), "fall-backs that nobody chose"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_calibration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests measure of devices, simulated ones among them, out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _empty_shared_pools() -> Iterator[None]:
     """Empty the shared pools after each test, so that none finds another's contents."""

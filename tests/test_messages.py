@@ -10,6 +10,7 @@ from nautilus_trader.persistence.catalog import ParquetDataCatalog
 from nautilus_metal.errors import InputError
 from nautilus_metal.messages import (
     MESSAGES,
+    DeviceConditions,
     EngineEvent,
     GreeksReport,
     HedgeRequest,
@@ -61,6 +62,10 @@ def engine_event(ts: int = 1_700_000_000_000_000_000) -> EngineEvent:
     return EngineEvent(ts, ts, "mps", "cpu", "degraded", "RuntimeError: gone")
 
 
+def conditions(ts: int = 1_700_000_000_000_000_000) -> DeviceConditions:
+    return DeviceConditions(ts, ts + 1, "mps", "serious", "unknown", "shrink", "mps", "it runs hot")
+
+
 def hedge(ts: int = 1_700_000_000_000_000_000) -> HedgeRequest:
     order = {"quantity": -3.0, "held": 1.0, "limit": None, "price": 1 / 3, "cost": 0.5}
     figures = ({"SPY.ARCX": order}, {"delta": 0.1 + 0.2}, {"delta": 0.0}, 0.3, 0.0, 0.5, {"A": "no quote"})
@@ -84,6 +89,7 @@ EXAMPLES = {
     RiskBreach: breach,
     RiskStale: stale,
     EngineEvent: engine_event,
+    DeviceConditions: conditions,
     GreeksReport: greeks,
     StressReport: stress,
     HedgeRequest: hedge,

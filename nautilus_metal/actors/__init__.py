@@ -1,5 +1,6 @@
 """The engine component and the actors: what a user puts into a system's configuration."""
 
+from nautilus_metal.actors.conditions import ConditionsActor, ConditionsActorConfig
 from nautilus_metal.actors.controller import RiskController, RiskControllerConfig
 from nautilus_metal.actors.engine import MetalEngine, MetalEngineActor, MetalEngineConfig
 from nautilus_metal.actors.gate import RiskGate, RiskGateConfig
@@ -8,6 +9,8 @@ from nautilus_metal.actors.hedge_config import HedgeActorConfig
 from nautilus_metal.actors.risk import RiskActor, RiskActorConfig
 
 __all__ = [
+    "ConditionsActor",
+    "ConditionsActorConfig",
     "HedgeActor",
     "HedgeActorConfig",
     "MetalEngine",

@@ -8,41 +8,11 @@ from nautilus_metal.engine import shared_engine
 from nautilus_metal.engine.hardware import Conditions, read_conditions
 from nautilus_metal.engine.placement import Placement, shared_placement
 from nautilus_metal.engine.worker import Job, Worker
-from nautilus_metal.host import Actor, ActorConfig, Data, custom_data, event_loop, every, post, publish
+from nautilus_metal.host import Actor, ActorConfig, event_loop, every, post, publish
+from nautilus_metal.messages import DeviceConditions
 from nautilus_metal.risk.checks import above
 
-DEVICE_CONDITIONS_TOPIC = "data.DeviceConditions*"
 _TIMER = "nautilus-metal-conditions"
-
-
-@custom_data
-class DeviceConditions(Data):
-    """Heat or memory pressure of the machine has changed, and what the placement of work makes of it.
-
-    Parameters
-    ----------
-    ts_event, ts_init : int
-        UNIX nanoseconds at which it was noticed.
-    device : str
-        The configured device.
-    thermal : str
-        "nominal", "fair", "serious", "critical", or "unknown" where no sensor says.
-    memory : str
-        "normal", "warning", "critical" or "unknown".
-    mode : str
-        "normal", "shrink" or "off", as in `nautilus_metal.engine.placement.MODES`.
-    works_on : str
-        The device of large work from now on, as long as it does not fail.
-    reason : str
-        In words.
-    """
-
-    device: str
-    thermal: str
-    memory: str
-    mode: str
-    works_on: str
-    reason: str
 
 
 class ConditionsActorConfig(ActorConfig, frozen=True, kw_only=True):

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from nautilus_metal.actors.runtime import BackOff, Outcome, attempt
+from nautilus_metal.actors.device_health import DeviceHealth
+from nautilus_metal.actors.runtime import Outcome, attempt
 from nautilus_metal.engine import ComputeEngine, shared_engine
 from nautilus_metal.engine.cancel import CancelToken
+from nautilus_metal.engine.governor import cpu_of
+from nautilus_metal.engine.placement import shared_placement
 from nautilus_metal.engine.worker import Job, Worker
 from nautilus_metal.errors import InputError
 from nautilus_metal.host import (
@@ -16,17 +19,13 @@ from nautilus_metal.host import (
     Component,
     ComponentId,
     Phase,
-    broadcast,
-    degrade,
     event_loop,
     find,
     follow_run,
     move,
     offer,
     post,
-    recover,
 )
-from nautilus_metal.messages import EngineEvent
 from nautilus_metal.risk.checks import above
 
 ENDPOINT = "MetalEngine.get"
@@ -40,7 +39,8 @@ class MetalEngineConfig(ActorConfig, frozen=True, kw_only=True):
     Parameters
     ----------
     device : str, default "auto"
-        "auto" (mps, then cuda, then cpu), "mps", "cuda", "cuda:1" or "cpu".
+        "auto" (mps, then cuda, then cpu), "mps", "cuda", "cuda:1" or "cpu". With "auto" each piece of work goes where
+        it was measured to be faster, by a short calibration that is stored once for a user and a device.
     precision : str, default "auto"
         "auto", "float32" or "float64".
     memory_fraction : float, optional
@@ -85,12 +85,9 @@ class MetalEngine(Component):
         self._compute = _engine(config)  # first, so that a wrong device leaves no half-made component behind
         super().__init__(clock=clock, component_id=ComponentId("MetalEngine"), msgbus=msgbus, config=config)
         self.config = config
-        self.failure: str | None = None
-        self._bus, self._time = msgbus, clock
-        self._full = False
-        self._back_off = BackOff()
-        self._probing = False
-        self._worker, self._prober = Worker("nautilus-metal"), Worker("nautilus-metal-probe")
+        self._time = clock
+        self.health = DeviceHealth(self, clock, msgbus, lambda: self._compute)
+        self._worker = Worker("nautilus-metal")
         self._watches: dict[Job, asyncio.TimerHandle] = {}
         offer(msgbus, ENDPOINT, self)
         follow_run(msgbus, self._on_phase)
@@ -121,15 +118,33 @@ class MetalEngine(Component):
         return engine
 
     @property
-    def compute(self) -> ComputeEngine:
-        """The engine that works now: the configured one, or the CPU's while degraded."""
-        return self._compute if self.failure is None else self._fallback
+    def log(self) -> Any:
+        """The component's logger."""
+        return self._log
 
     @property
-    def _fallback(self) -> ComputeEngine:
-        if self._compute.device.type == "cpu":
-            return self._compute
-        return shared_engine("cpu", self.config.precision, seed=self.config.seed)
+    def failure(self) -> str | None:
+        """What the device said when it failed; None while it works."""
+        return self.health.failure
+
+    @property
+    def compute(self) -> ComputeEngine:
+        """The engine of large work now: the configured device's, or the CPU's while degraded or out of favour."""
+        return self.engine_for(None, 0)
+
+    def engine_for(self, kind: str | None, elements: int) -> ComputeEngine:
+        """Return the engine of a piece of work, by what was measured; a device that the settings name gets it all.
+
+        Parameters
+        ----------
+        kind : str or None
+            A kind of work of `nautilus_metal.engine.placement_measure.WORK`; None where the size does not matter.
+        elements : int
+            Size of its largest tensor.
+        """
+        if self.failure is not None:
+            return cpu_of(self._compute)
+        return shared_placement(self._compute).choose(self._compute, kind, elements, self.config.device != "auto")
 
     def configure(self, config: MetalEngineConfig) -> None:
         """Take other settings, as long as the system has not started."""
@@ -139,20 +154,28 @@ class MetalEngine(Component):
             raise InputError(f"`config` of a running MetalEngine must stay {self.config}, was {config}")
         self._compute, self.config = _engine(config), config
 
-    def run(self, work: Callable[[ComputeEngine], T]) -> T:
+    def run(self, work: Callable[[ComputeEngine], T], kind: str | None = None, elements: int = 0) -> T:
         """Do a piece of work now, on the caller's thread; where the device fails, degrade and use the CPU.
 
         Parameters
         ----------
         work : callable
             Takes the `ComputeEngine`; must be able to start over.
+        kind, elements
+            As for `engine_for`.
         """
-        self._probe()
-        outcome = attempt(work, self.compute, self._fallback)
-        self._take_note(outcome)
+        self.health.probe()
+        outcome = attempt(work, self.engine_for(kind, elements), cpu_of(self._compute))
+        self.health.take_note(outcome)
         return outcome.result()
 
-    def submit(self, work: Callable[[ComputeEngine], T], done: Callable[[Outcome[T]], None]) -> CancelToken:
+    def submit(
+        self,
+        work: Callable[[ComputeEngine], T],
+        done: Callable[[Outcome[T]], None],
+        kind: str | None = None,
+        elements: int = 0,
+    ) -> CancelToken:
         """Have a piece of work done beside the event loop; in a backtest, now.
 
         Parameters
@@ -161,20 +184,22 @@ class MetalEngine(Component):
             Takes the `ComputeEngine`, on another thread: it must not touch the system. Must be able to start over.
         done : callable
             Takes the `Outcome`, on the thread of the system.
+        kind, elements
+            As for `engine_for`.
 
         Returns
         -------
         CancelToken
             Gives it up, in which case `done` is not called.
         """
-        self._probe()
-        loop, ticket = event_loop(self._time), CancelToken()
+        self.health.probe()
+        loop, ticket, engine = event_loop(self._time), CancelToken(), self.engine_for(kind, elements)
         if loop is None:
-            outcome = attempt(work, self.compute, self._fallback)
-            self._take_note(outcome)
+            outcome = attempt(work, engine, cpu_of(self._compute))
+            self.health.take_note(outcome)
             done(outcome)
         else:
-            self._submit(loop, work, done, ticket)
+            self._submit(loop, work, done, ticket, engine)
         return ticket
 
     def status(self) -> dict[str, Any]:
@@ -187,20 +212,21 @@ class MetalEngine(Component):
         work: Callable[[ComputeEngine], T],
         done: Callable[[Outcome[T]], None],
         ticket: CancelToken,
+        engine: ComputeEngine,
     ) -> None:
-        engine, fallback = self.compute, self._fallback
+        fallback = cpu_of(self._compute)
 
         def arrive(outcome: Outcome[T]) -> None:
             watch = self._watches.pop(job, None)
             if watch is not None:
                 watch.cancel()
-            self._take_note(outcome)
+            self.health.take_note(outcome)
             if not job.token.cancelled:
                 done(outcome)
 
         job = Job(partial(attempt, work, engine, fallback), partial(post, loop, arrive), CancelToken(ticket))
         if engine is not fallback:
-            self._watch(loop, job, lambda: self._submit(loop, work, done, ticket))
+            self._watch(loop, job, lambda: self._submit(loop, work, done, ticket, fallback))
         self._worker.submit(job)
 
     def _watch(self, loop: asyncio.AbstractEventLoop, job: Job, again: Callable[[], None]) -> None:
@@ -215,58 +241,10 @@ class MetalEngine(Component):
                 self._watches[job] = loop.call_later(left, look)
                 return
             self._worker.replace(job)
-            self._fail(f"no answer for {self.config.hang_seconds:g} s")
+            self.health.fail(f"no answer for {self.config.hang_seconds:g} s")
             again()
 
         self._watches[job] = loop.call_later(self.config.hang_seconds, look)
-
-    def _take_note(self, outcome: Outcome[Any]) -> None:
-        """Degrade after a fault, and say once where memory is short; on the thread of the system."""
-        if outcome.fault is None:
-            self._full = False
-        elif not outcome.out_of_memory:
-            self._fail(outcome.fault)
-        elif not self._full:
-            self._full = True
-            self._log.warning(f"{self._compute.device} has too little memory, working on the CPU: {outcome.fault}")
-            self._announce("out_of_memory", "cpu", outcome.fault)
-
-    def _fail(self, fault: str) -> None:
-        if self.failure is None:
-            self.failure = fault
-            self._back_off.failed(self._time.timestamp_ns())
-            self._log.error(f"{self._compute.device} failed, falling to the CPU: {fault}")
-            degrade(self)
-            self._announce("degraded", "cpu", fault)
-
-    def _probe(self) -> None:
-        """Try a failed device again when its time has come: live, on a thread of its own, for it may hang."""
-        now = self._time.timestamp_ns()
-        if self.failure is None or self._probing or not self._back_off.due(now):
-            return
-        loop, self._probing = event_loop(self._time), True
-        if loop is None:
-            self._probed(attempt(lambda engine: engine.probe(), self._compute, self._compute))
-        else:
-            probe = partial(attempt, lambda engine: engine.probe(), self._compute, self._compute)
-            self._prober.submit(Job(probe, partial(post, loop, self._probed)))
-
-    def _probed(self, outcome: Outcome[None]) -> None:
-        self._probing = False
-        if self.failure is None:
-            return
-        if outcome.error is not None:
-            self._back_off.failed(self._time.timestamp_ns())
-            return
-        failed, self.failure = self.failure, None
-        self._back_off.recovered()
-        self._log.info(f"{self._compute.device} works again, after {failed}")
-        recover(self)
-        self._announce("restored", str(self._compute.device), failed)
-
-    def _announce(self, state: str, works_on: str, reason: str) -> None:
-        now = self._time.timestamp_ns()
-        broadcast(self._bus, EngineEvent(now, now, str(self._compute.device), works_on, state, reason))
 
     def _on_phase(self, phase: Phase) -> None:
         move(self, phase)
@@ -275,13 +253,12 @@ class MetalEngine(Component):
         for watch in self._watches.values():
             watch.cancel()
         self._watches.clear()
-        for worker in (self._worker, self._prober):
-            if not worker.close(STOP_SECONDS):
-                self._log.error(f"{self._compute.device} hangs: its thread is left behind")
-        self._probing = False
+        ended = [self._worker.close(STOP_SECONDS), self.health.stop(STOP_SECONDS)]
+        if not all(ended):
+            self._log.error(f"{self._compute.device} hangs: its thread is left behind")
 
     def _reset(self) -> None:
-        self.failure, self._full, self._back_off = None, False, BackOff()
+        self.health.reset()
 
 
 class MetalEngineActor(Actor):
@@ -307,4 +284,7 @@ class MetalEngineActor(Actor):
 
 def _engine(config: MetalEngineConfig) -> ComputeEngine:
     above(config.hang_seconds, 0.0, "`hang_seconds`")
-    return shared_engine(config.device, config.precision, config.memory_fraction, config.seed)
+    engine = shared_engine(config.device, config.precision, config.memory_fraction, config.seed)
+    if config.device == "auto":
+        shared_placement(engine, measure=True)  # once for a user and a device
+    return engine

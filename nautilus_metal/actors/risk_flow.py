@@ -10,6 +10,7 @@ from nautilus_metal.actors.risk_tick import Inputs, Pace, TickFigures, tick_figu
 from nautilus_metal.actors.runtime import Outcome
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.host import after_time_stamp, event_loop, later
+from nautilus_metal.risk import MODELS
 
 
 class TickFlow:
@@ -66,7 +67,7 @@ class TickFlow:
         """Make a tick before returning, whatever is in flight."""
         inputs = self._inputs(0)
         work = partial(tick_figures, inputs, self._config, self._config.scenarios)
-        self._hand_out(inputs, self._owner.engine.run(work))
+        self._hand_out(inputs, self._owner.engine.run(work, *self._size(inputs)))
 
     def stop(self) -> None:
         """Give up the tick in flight; in a backtest make the one that is asked for, as the run may end on it."""
@@ -96,13 +97,20 @@ class TickFlow:
         if self._deadline is not None and event_loop(self._owner.clock) is not None:
             late = partial(self._late, inputs, early, started)
             self._call_off = later(self._owner, f"{self._owner.id}-deadline", self._deadline, late)
-        ticket = self._owner.engine.submit(work, partial(self._arrived, inputs, started))
+        arrived = partial(self._arrived, inputs, started)
+        ticket = self._owner.engine.submit(work, arrived, *self._size(inputs))
         if self._busy:
             self._give_up = ticket.cancel
 
     def _inputs(self, skipped: int) -> Inputs:
         self._serial += 1
         return self._take(self._serial, skipped)
+
+    def _size(self, inputs: Inputs) -> tuple[str, int]:
+        """The kind of work, and the elements of its largest tensor, by which it is placed."""
+        book = inputs.snapshot.book
+        linear = MODELS[self._config.model].linear and not len(book.option_index)
+        return "losses" if linear else "revaluation", len(book.positions) * self._config.scenarios
 
     def _late(self, inputs: Inputs, early: list[TickFigures], started: float) -> None:
         """At the deadline: publish what there is, and let the rest go; with nothing there, say so and wait."""

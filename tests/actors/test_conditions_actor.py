@@ -1,8 +1,9 @@
 """The ConditionsActor in a backtest, which must replay: it looks at nothing and changes nothing."""
 
 from nautilus_metal.actors import conditions
-from nautilus_metal.actors.conditions import DEVICE_CONDITIONS_TOPIC, ConditionsActor, ConditionsActorConfig
+from nautilus_metal.actors.conditions import ConditionsActor, ConditionsActorConfig
 from nautilus_metal.engine.hardware import Conditions
+from nautilus_metal.messages import DEVICE_CONDITIONS_TOPIC
 
 
 def test_a_backtest_is_not_watched(system, random_walk, monkeypatch):

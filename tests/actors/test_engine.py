@@ -133,15 +133,15 @@ class BrokenDevice(ComputeEngine):
 
 DEGRADED = ["STARTING", "RUNNING", "DEGRADING", "DEGRADED", "STOPPING", "STOPPED"]
 ERRORS = [
-    (RuntimeError("CUDA error: device-side assert"), DEGRADED, "degraded"),
-    (DeviceError("gone"), DEGRADED, "degraded"),
-    (OutOfDeviceMemory("budget"), STATES, "out_of_memory"),
+    (RuntimeError("CUDA error: device-side assert"), DEGRADED, [("degraded", "cuda:0", "cpu")]),
+    (DeviceError("gone"), DEGRADED, [("degraded", "cuda:0", "cpu")]),
+    (OutOfDeviceMemory("budget"), STATES, []),  # the evaluation itself goes to the CPU piece by piece
 ]
 
 
-@pytest.mark.parametrize(("error", "moves", "word"), ERRORS, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(("error", "moves", "words"), ERRORS, ids=lambda value: type(value).__name__)
 def test_a_device_error_degrades_the_component_and_the_cpu_gives_the_same_report(
-    system, states, script, random_walk, daily, error, moves, word
+    system, states, script, random_walk, daily, error, moves, words
 ):
     options = {"window": 40, "min_observations": 20, "bar_types": (daily(A),), "model": "normal"}
 
@@ -162,11 +162,30 @@ def test_a_device_error_degrades_the_component_and_the_cpu_gives_the_same_report
     assert [report.levels for report in degraded.reports] == [report.levels for report in healthy.reports]
     assert {report.device for report in degraded.reports if report.positions} == {"cpu"}
     assert seen == moves
-    assert [(event.state, event.device, event.works_on) for event in events] == [(word, "cuda:0", "cpu")]
-    assert type(error).__name__ in events[0].reason
-    assert (risk.engine.failure is None) == (word == "out_of_memory")
+    assert [(event.state, event.device, event.works_on) for event in events] == words
+    assert all(type(error).__name__ in event.reason for event in events)
+    assert (risk.engine.failure is None) == (not words)
     degraded.engine.reset()
     assert risk.engine.failure is None
+
+
+def test_work_that_finds_no_memory_is_done_on_the_cpu_and_said_once(system, random_walk):
+    """Work that does not cut itself in pieces, as a model of a user."""
+    chosen, events, devices = cpu(), [], []
+    run = system().add(A, random_walk(1, 5))
+    run.engine.add_actor(chosen)
+    chosen.engine._compute = BrokenDevice(OutOfDeviceMemory("budget"))
+    run.engine.kernel.msgbus.subscribe(ENGINE_EVENT_TOPIC, events.append)
+
+    def work(engine):
+        engine.upload([1.0])
+        devices.append(engine.device.type)
+
+    for _ in range(2):
+        chosen.engine.run(work)
+    assert [event.state for event in events] == ["out_of_memory"]
+    assert devices == ["cpu", "cpu"]
+    assert chosen.engine.failure is None
 
 
 def test_it_is_configured_by_importable_path(system, random_walk):

@@ -8,7 +8,8 @@ import pytest
 
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import DeviceError, OutOfDeviceMemory
-from nautilus_metal.risk import assess, evaluation, filtered
+from nautilus_metal.risk import assess, filtered
+from nautilus_metal.risk import draws as drawing
 from tests.risk.cases import EVERY_MODEL, figures, history, random_book
 
 
@@ -24,11 +25,11 @@ def draws(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
 
         return call
 
-    for module in (evaluation, filtered):
+    for module in (drawing, filtered):
         for name in ("uniforms", "standard_normals"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, counted(getattr(module, name)))
-    for cache in (evaluation._sample_normals, evaluation._sample_mixing, filtered._dates):
+    for cache in (drawing._sample_normals, drawing._sample_mixing, filtered._dates):
         cache.cache_clear()
     return calls
 
@@ -90,7 +91,7 @@ def test_normals_filled_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch, 
     book, window = random_book(5, 0), history(5)
     found = []
     for piece in (2**22, 5000, 1):
-        monkeypatch.setattr(evaluation, "_FILL", piece)
+        monkeypatch.setattr(drawing, "_FILL", piece)
         with ComputeEngine("cpu") as engine:
             found.append(figures(assess(book, window, scenarios=1000, sampler=sampler, engine=engine)))
     np.testing.assert_array_equal(found[0], found[1])
