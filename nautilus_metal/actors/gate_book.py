@@ -7,6 +7,8 @@ from nautilus_metal.host import OrderIntent
 
 Changes = dict[str, float]
 
+_NONE = (0.0, 0.0)
+
 
 def reducing_part(intent: OrderIntent, held: float, working: Sequence[OrderIntent]) -> float:
     """How much of an order, without sign, can only bring a position nearer to nothing.
@@ -28,7 +30,7 @@ def reducing_part(intent: OrderIntent, held: float, working: Sequence[OrderInten
         return size
     if not intent.quantity * held < 0:
         return 0.0
-    bought, sold = _sides(intent.instrument, working)
+    bought, sold = _sides(one for one in working if one.instrument == intent.instrument).get(intent.instrument, _NONE)
     return min(size, max(0.0, abs(held) - (bought if intent.quantity > 0 else sold)))
 
 
@@ -56,19 +58,13 @@ def cases(
     moved = {name: holdings.get(name, 0.0) - known.get(name, 0.0) for name in {**known, **holdings}}
     asked = {intent.instrument: intent.quantity for intent in intents}
     every, adverse = dict(moved), dict(moved)
-    for name in dict.fromkeys(intent.instrument for intent in working):
-        bought, sold = _sides(name, working)
+    for name, (bought, sold) in _sides(working).items():
         held = holdings.get(name, 0.0)
         long_side = asked[name] > 0 if name in asked else abs(held + bought) >= abs(held - sold)
         every[name] = every.get(name, 0.0) + bought - sold
         adverse[name] = adverse.get(name, 0.0) + (bought if long_side else -sold)
     found = [{name: change for name, change in case.items() if change} for case in (every, adverse)]
     return found[:1] if found[0] == found[1] else found
-
-
-def combined(case: Changes, more: Changes) -> Changes:
-    """Add changes."""
-    return {name: case.get(name, 0.0) + more.get(name, 0.0) for name in {**case, **more}}
 
 
 def asked_for(intents: Iterable[OrderIntent]) -> Changes:
@@ -94,11 +90,13 @@ def whole_lots(quantity: float, lot: float | None) -> float:
     return quantity if lot is None or lot <= 0 else round(math.floor(quantity / lot + 1e-3) * lot, 12)
 
 
-def _sides(instrument: str, working: Iterable[OrderIntent]) -> tuple[float, float]:
-    """Quantities of working buys and sells that may change a position, both without sign."""
-    mine = [one for one in working if one.instrument == instrument and not (one.reduce_only or one.closes)]
-    quantities = [one.quantity for one in _one_of_each_group(mine)]
-    return sum(q for q in quantities if q > 0), -sum(q for q in quantities if q < 0)
+def _sides(working: Iterable[OrderIntent]) -> dict[str, tuple[float, float]]:
+    """By instrument, quantities of working buys and sells that may change a position, both without sign."""
+    sides: dict[str, tuple[float, float]] = {}
+    for one in _one_of_each_group(one for one in working if not (one.reduce_only or one.closes)):
+        bought, sold = sides.get(one.instrument, _NONE)
+        sides[one.instrument] = bought + max(one.quantity, 0.0), sold + max(-one.quantity, 0.0)
+    return sides
 
 
 def _one_of_each_group(intents: Iterable[OrderIntent]) -> list[OrderIntent]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from nautilus_metal.actors.gate_book import Changes, asked_for, cases, combined, reducing_part, whole_lots, worth
+from nautilus_metal.actors.gate_book import asked_for, cases, reducing_part, whole_lots, worth
 from nautilus_metal.host import OrderIntent
 from nautilus_metal.risk.limits import MEASURES
 from nautilus_metal.risk.what_if import WhatIf
@@ -63,8 +63,8 @@ class Weighing:
     @cached_property
     def rise(self) -> str | None:
         """Say which figure the orders raise; None where they raise none."""
-        for case, after in zip(self._cases, self._after, strict=True):
-            before = self.asks.figures(case)
+        for book, after in zip(self._books, self._after, strict=True):
+            before = book.figures({})
             for measure in MEASURES:
                 for level, value in after[measure].items():
                     was = before[measure][level]
@@ -81,10 +81,10 @@ class Weighing:
             return None
         (order,) = self.intents
         name, quantity = order.instrument, order.quantity * self._price
-        parts = [abs(self.asks.largest(name, quantity, self.limits, given=case)) for case in self._cases]
-        part = whole_lots(min(parts) / self._price, lot)
+        part = min(abs(book.largest(name, quantity, self.limits)) for book in self._books)
+        part = whole_lots(part / self._price, lot)
         kept = {name: math.copysign(part * self._price, quantity)}
-        if self._worst([self.asks.figures(combined(case, kept)) for case in self._cases]) is not None:
+        if self._worst([book.figures(kept) for book in self._books]) is not None:
             part = 0.0
         return max(part, whole_lots(reducing_part(order, self.held.get(name, 0.0), self.working), lot))
 
@@ -96,13 +96,15 @@ class Weighing:
         return self.asks.prices.get(intent.instrument)
 
     @cached_property
-    def _cases(self) -> list[Changes]:
-        return cases(self.held, self.asks.quantities, self.working, self.intents)
+    def _books(self) -> list[WhatIf]:
+        """What the book is without the orders, in each case."""
+        known = self.asks.quantities
+        return [self.asks.changed(case) for case in cases(self.held, known, self.working, self.intents)]
 
     @cached_property
     def _after(self) -> list[dict[str, dict[float, float]]]:
         more = {name: change * self._price for name, change in asked_for(self.intents).items()}
-        return [self.asks.figures(combined(case, more)) for case in self._cases]
+        return [book.figures(more) for book in self._books]
 
     def _worst(self, figures: Sequence[ByMeasure]) -> Excess | None:
         found = [

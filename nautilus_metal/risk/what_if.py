@@ -29,6 +29,7 @@ from nautilus_metal.risk.volatility_law import ByUnderlying, VolatilityLaw
 ByMeasure = Mapping[str, Mapping[float, float]]
 Table = NDArray[np.floating[Any]]
 _PIECE = 2**20  # elements of a piece of rows by scenarios
+_FEW = 12  # rows that are added one by one: more are cheaper as one product
 _GRID = 16  # parts of an order that are looked at where the book breaks a limit without it
 _CLOSE = 1e-6  # of an order, or of a limit, to which the largest part of an order is found
 _STEPS = 60
@@ -103,9 +104,12 @@ class WhatIf:
             "es": dict(zip(self.levels, found[cut:], strict=True)),
         }
 
-    def largest(
-        self, instrument: str, quantity: float, limits: ByMeasure, given: Mapping[str, float] | None = None
-    ) -> float:
+    def changed(self, changes: Mapping[str, float]) -> "WhatIf":
+        """Return the same of the book after changes, for several questions that have them in common."""
+        quantities = {name: quantity + changes.get(name, 0.0) for name, quantity in self.quantities.items()}
+        return replace(self, quantities=quantities, losses=self._losses(changes))
+
+    def largest(self, instrument: str, quantity: float, limits: ByMeasure) -> float:
         r"""Find the largest part of an order after which every limit holds.
 
         Expected shortfall is convex in the quantity (Rockafellar and Uryasev 2002), so that what it allows is one
@@ -122,8 +126,6 @@ class WhatIf:
             Signed.
         limits : mapping
             By measure ("var", "es"), by level.
-        given : mapping of str to float, optional
-            Changes of the book that come first.
 
         Returns
         -------
@@ -138,12 +140,11 @@ class WhatIf:
         """
         quantity = finite(quantity, "`quantity`")
         bounds = self._bounds(limits)
-        start = self._losses(given or {})
         step = self._losses({instrument: quantity}) - self.losses
 
         def excess(part: float) -> float:
             """How far the worst figure is over its limit, relative to it."""
-            return float((self._tail(start + part * step) / bounds).max()) - 1.0
+            return float((self._tail(self.losses + part * step) / bounds).max()) - 1.0
 
         top = excess(1.0)
         if top <= 0:
@@ -171,12 +172,20 @@ class WhatIf:
         return np.array([asked.get(key, math.inf) for key in known])
 
     def _losses(self, changes: Mapping[str, float]) -> Array:
-        losses = self.losses.copy()
+        amounts = {}
         for instrument, change in changes.items():
             row = self.rows.get(instrument)
             if row is None:
                 raise InputError(f"`changes` must be of instruments with scenarios, was of {instrument}")
-            amount = finite(change, f"the change of {instrument}") * self.units[row]
+            amounts[row] = finite(change, f"the change of {instrument}") * self.units[row]
+        if len(amounts) > _FEW:
+            every = np.zeros(len(self.table))
+            every[list(amounts)] = list(amounts.values())
+            # not @: BLAS would wake its threads for this, and wait for them on a busy machine
+            losses: Array = self.losses - np.einsum("i,ij->j", every, self.table)
+            return losses
+        losses = self.losses.copy()
+        for row, amount in amounts.items():
             losses -= amount * self.table[row].astype(np.float64)
         return losses
 

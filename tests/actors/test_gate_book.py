@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from nautilus_metal.actors.gate_book import asked_for, cases, combined, reducing_part, whole_lots, worth
+from nautilus_metal.actors.gate_book import asked_for, cases, reducing_part, whole_lots, worth
 from nautilus_metal.host import OrderIntent
 
 
@@ -60,7 +60,6 @@ def test_the_cases_that_are_asked_about(holdings, known, working, intent, expect
 
 def test_orders_that_cancel_each_other_count_once():
     assert asked_for([*EITHER, order(10.0, number="2"), order(5.0, "B", "3")]) == {"A": -290.0, "B": 5.0}
-    assert combined({"A": 1.0, "B": 2.0}, {"B": 3.0, "C": 4.0}) == {"A": 1.0, "B": 5.0, "C": 4.0}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """The cases, by name."""
 
 from nautilus_metal.bench.case import Case
-from nautilus_metal.bench.cases import backtest, indicators, pool, risk
+from nautilus_metal.bench.cases import backtest, gate, indicators, pool, risk
 
-CASES: dict[str, Case] = {case.name: case for case in (*indicators.CASES, *risk.CASES, *pool.CASES, *backtest.CASES)}
+CASES: dict[str, Case] = {
+    case.name: case
+    for case in (*indicators.CASES, *risk.CASES, *gate.CASES, *pool.CASES, *backtest.CASES)
+}
