@@ -173,7 +173,9 @@ class OrderRoute:
         order, instrument = orders[0], self._owner.cache.instrument(orders[0].instrument_id)
         if instrument is None:
             return Sizes(0.0, 0.0, cuttable=False)
-        fresh = order.status in _BEFORE_SUBMISSION and not order.is_quote_quantity
+        # what an execution algorithm spawns is part of a larger order, which counts on its size
+        whole = order.exec_spawn_id is None and not order.is_quote_quantity
+        fresh = whole and order.status in _BEFORE_SUBMISSION
         least = float(instrument.min_quantity or 0)
         return Sizes(float(instrument.size_increment), least, cuttable=fresh and len(orders) == 1)
 

@@ -294,6 +294,56 @@ def test_an_emulated_order_is_judged_when_it_is_given_to_the_emulator(bench):
     assert [float(order.quantity) for order in emulated] == [2_000.0]
 
 
+def test_an_emulated_order_is_trimmed_before_the_emulator_has_it(bench):
+    def rest(desk):
+        close = desk.cache.bar(desk.kinds[0]).close.as_double()
+        desk.submit_order(desk.order_factory.limit(
+            desk.names[0], OrderSide.BUY, Quantity.from_int(100_000), Price(round(0.5 * close, 2), 2),
+            emulation_trigger=TriggerType.LAST_PRICE))  # fmt: skip
+
+    one = bench(MARGIN, {40: rest}, {"trim": True})
+    most = one.decisions[0].allowed
+    assert var(one, 40, [most, 0]) <= LIMIT < var(one, 40, [most + 1, 0])
+    assert [float(order.quantity) for order in one.engine.cache.orders_emulated()] == [most]
+
+
+def test_a_quantity_in_quote_currency_counts_in_shares_and_is_never_cut(bench):
+    """Of a million dollars; a limit order at its own price, a market order at the last one."""
+    orders = []
+
+    def spend(desk, dollars, limit=None):
+        options = {} if limit is None else {"price": Price(limit, 2)}
+        make = desk.order_factory.market if limit is None else desk.order_factory.limit
+        orders.append(make(desk.names[0], OrderSide.BUY, Quantity.from_int(dollars), quote_quantity=True, **options))
+        desk.submit_order(orders[-1])
+
+    script = {40: lambda desk: [spend(desk, 1_000_000), spend(desk, 1_000_000, 50.0)],
+              41: lambda desk: spend(desk, 10_000)}  # fmt: skip
+    one = bench(MARGIN, script, {"trim": True})
+    market, limit = one.decisions
+    assert market.quantity == pytest.approx(1_000_000 / one.closes[0][39])
+    assert limit.quantity == 20_000.0
+    assert [one.action for one in one.decisions] == ["deny", "deny"]
+    assert len(one.desk.reasons()) == 2
+    assert len(one.desk.fills()) == 1
+
+
+def test_orders_of_a_list_are_weighed_together(bench, random_walk):
+    """Long one stock, short its twin: either leg alone is too much, the pair is not."""
+    twin = random_walk(3, DAYS)
+    other = np.round(twin * np.exp(np.random.default_rng(9).normal(scale=0.001, size=DAYS)), 2)
+
+    def pair(desk):
+        make, size = desk.order_factory.market, Quantity.from_int(5_000)
+        legs = [make(desk.names[0], OrderSide.BUY, size), make(desk.names[1], OrderSide.SELL, size)]
+        desk.submit_order_list(desk.order_factory.create_list(legs))
+
+    script = {40: lambda desk: [desk.trade(5_000), desk.trade(-5_000, 1)], 41: pair}
+    one = bench(MARGIN, script, closes=[twin, other])
+    assert len(one.desk.reasons()) == 2
+    assert (one.desk.held(0), one.desk.held(1)) == (5_000.0, -5_000.0)
+
+
 def test_the_price_of_an_order_counts_where_it_is_dearer(bench):
     def stop(desk, quantity, share):
         close = desk.cache.bar(desk.kinds[0]).close.as_double()

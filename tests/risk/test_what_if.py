@@ -134,6 +134,25 @@ def test_the_largest_part_ends_at_the_limit(measure, side, exact):
     assert abs(max(allowed, key=abs) - found) <= 4.0
 
 
+@pytest.mark.parametrize("name", ["S call 105", "S put 90", "EURUSD"])
+@pytest.mark.parametrize("side", [1, -1])
+def test_limits_hold_at_the_largest_part_of_an_order_in_options(name, side, exact):
+    """And a twentieth more of the order does not pass, for a book within its limits and one beyond them."""
+    asked = what_if(mixed_book(), history(3), "filtered_historical", LEVELS, engine=exact, **LAW)
+    for share in (1.2, 0.9):
+        limits = {m: {level: share * value for level, value in row.items()} for m, row in asked.figures({}).items()}
+        order = side * 5_000.0
+        found = asked.largest(name, order, limits)
+
+        def holds(quantity, limits=limits):
+            figures = asked.figures({name: quantity})
+            return all(figures[m][level] <= limits[m][level] for m in limits for level in LEVELS)
+
+        assert holds(found) or (found == 0.0 and share < 1)
+        assert found == order or not holds(found + order / 20)
+        assert share < 1 or found != 0.0
+
+
 def test_the_tightest_limit_counts(exact):
     asked = what_if(random_book(6, 1), history(), "historical", LEVELS, engine=exact)
     now = asked.figures({})
