@@ -29,10 +29,9 @@ def window_mean(x: Tensor, first: Tensor, last: Tensor) -> Tensor:
     Tensor
         Shape (settings, series, 1); of no meaning where `last` is beyond the end.
     """
-    time, first, last = _bars(int(last.max()) + 1, x), _column(first, x), _column(last, x)
+    time, first, last = _bars(min(int(last.max()) + 1, x.shape[-1]), x), _column(first, x), _column(last, x)
     share = ((time >= first) & (time <= last)) / (last - first + 1.0)
-    head = x[..., : time.numel()]
-    return (head * share[..., : head.shape[-1]]).sum(-1, keepdim=True)
+    return (x[..., : time.numel()] * share).sum(-1, keepdim=True)
 
 
 def seeded_recurrence(x: Tensor, decay: Tensor, seed: Tensor, last: Tensor) -> Tensor:
@@ -80,16 +79,19 @@ def weighted_average(x: Tensor, weights: Tensor) -> Tensor:
     weights : Tensor
         Shape (period,), positive.
     """
-    period, length = weights.numel(), x.shape[-1]
+    length = x.shape[-1]
+    if not length:
+        return x.clone()
+    weights = weights[max(0, weights.numel() - length) :].to(x)  # older ones never meet a bar
+    period = weights.numel()
     padded = pad(x, (period - 1, 0))
-    weights = weights.to(x)
     step = max(1, WORKING_ELEMENTS * length // max(1, x.numel() * period))
     parts = [
         (padded[..., start : min(start + step, length) + period - 1].unfold(-1, period, 1) * weights).sum(-1)
         for start in range(0, length, step)
     ]
-    present = pad(weights.flip(0).cumsum(0), (0, max(0, length - period)), value=float(weights.sum()))[:length]
-    return torch.cat(parts, dim=-1) / present if parts else x.clone()
+    present = weights.flip(0).cumsum(0)
+    return torch.cat(parts, dim=-1) / torch.cat([present, present[-1:].expand(length - period)])
 
 
 def _simple(x: Tensor, period: int) -> Tensor:

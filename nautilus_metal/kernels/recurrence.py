@@ -1,6 +1,7 @@
 """First-order linear recurrences over a long last axis: what EMA, Wilder smoothing and EWMA all are."""
 
 from functools import lru_cache
+from math import isqrt
 
 import torch
 from torch import Tensor
@@ -74,7 +75,7 @@ def _fit(name: str, value: float | Tensor, series: torch.Size) -> Tensor:
 def _solve(x: Tensor, rate: float | Tensor, start: Tensor | None) -> Tensor:
     """Solve the recurrence for checked inputs: blocks by one product, the carries between them by recursion."""
     series, length = x.shape[:-1], x.shape[-1]
-    width = min(BLOCK, length)
+    width = _width(x, rate)
     count = -(-length // width)
     blocks = pad(x, (0, count * width - length)).reshape(*series, count, width)
 
@@ -96,6 +97,12 @@ def _solve(x: Tensor, rate: float | Tensor, start: Tensor | None) -> Tensor:
         before = torch.cat([before, carries], dim=-1)
     solved = local + before.unsqueeze(-1) * carried.unsqueeze(-2)
     return solved.reshape(*series, count * width)[..., :length]
+
+
+def _width(x: Tensor, rate: float | Tensor) -> int:
+    """Steps of a block: so few that triangles of many decays take no more than four times the room of `x`."""
+    width = min(BLOCK, x.shape[-1])
+    return min(width, isqrt(4 * x.numel() // rate.numel())) if isinstance(rate, Tensor) else width
 
 
 @lru_cache(maxsize=64)

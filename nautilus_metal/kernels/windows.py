@@ -46,6 +46,7 @@ def window_moments(x: Tensor, period: int) -> WindowMoments:
     tensor([1., 2., 4.])
     """
     length = x.shape[-1]
+    period = max(1, min(period, length))  # a window that never fills needs no room for what never comes
     count = -(-length // period)
     blocks = pad(x, (0, count * period - length)).reshape(*x.shape[:-1], count, period)
     anchor = blocks[..., :1]
