@@ -7,7 +7,7 @@ from typing import Any
 from nautilus_metal.actors.bar_history import BarHistory
 from nautilus_metal.actors.hedge_config import HedgeActorConfig, check_config
 from nautilus_metal.actors.hedge_market import HedgeMarket, Market
-from nautilus_metal.actors.hedge_target import hedge, nothing
+from nautilus_metal.actors.hedge_target import hedge, hedge_instruments, nothing
 from nautilus_metal.errors import InputError
 from nautilus_metal.host import (
     Actor,
@@ -114,10 +114,12 @@ class HedgeActor(Actor):
     def _hedged(self, underlying: str) -> HedgeRequest:
         choose = self.config.target != "delta"
         market = self._market.read(self.cache, underlying, choose, self.clock.timestamp_ns())
+        instruments: list[HedgeInstrument] = []
         try:
-            result, instruments = hedge(self.config, market, self._history)
+            instruments = hedge_instruments(self.config, market)
+            result = hedge(self.config, market, instruments, self._history)
         except InputError as error:  # a price or a history that fits no formula: an answer, not the end of the run
-            result, instruments = nothing(str(error)), []
+            result = nothing(str(error))
         self.last_results[underlying] = result
         return self._request(result, market, instruments)
 

@@ -75,7 +75,7 @@ def _iterate(
         if max(np.abs(off_dual).max(), np.abs(off_primal).max(), gap) <= _TOLERANCE * scale:
             return Optimum(x, True)
         system = q + rows.T @ (rows * (dual / slack)[:, None])
-        system[np.diag_indices_from(system)] += 1e-14 * np.trace(system) / len(x)
+        system.flat[:: len(x) + 1] += 1e-14 * np.trace(system) / len(x)
         product = slack * dual
         if not (np.isfinite(system).all() and np.isfinite(off_primal).all()):
             break
@@ -103,6 +103,5 @@ def _direction(
 
 def _length(slack: Array, d_slack: Array, dual: Array, d_dual: Array, most: float = 1.0) -> float:
     """Return the longest step up to `most` that keeps slack and dual positive."""
-    values, steps = np.concatenate([slack, dual]), np.concatenate([d_slack, d_dual])
-    shrinking = steps < 0
-    return min(most, float((-values[shrinking] / steps[shrinking]).min(initial=most)))
+    fastest = max(float((-d_slack / slack).max()), float((-d_dual / dual).max()))
+    return min(most, 1.0 / fastest) if fastest > 0 else most

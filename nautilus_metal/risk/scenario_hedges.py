@@ -123,7 +123,7 @@ def minimum_es_hedge(
 
 @dataclass(frozen=True, eq=False)
 class _Scenarios:
-    """One call of either function; `cuts` are shared by all its solutions."""
+    """One call of either function; its solutions share `cuts`, and start from the last one's deviation."""
 
     pnl: Array
     instruments: tuple[HedgeInstrument, ...]
@@ -133,6 +133,7 @@ class _Scenarios:
     risk: Callable[[Array], float]
     tail: TailWeights | None = None
     cuts: list[tuple[float, Array]] = field(default_factory=list)
+    deviations: list[float] = field(default_factory=list)
 
     @cached_property
     def size(self) -> Array:
@@ -173,19 +174,20 @@ class _Scenarios:
         scale, columns, caps, cost = self._scaled(free, start)
         covariance = columns @ columns.T / len(start)
         slope = columns @ (start - start.mean()) / len(start)
-        count, deviation, moves = len(free), float(start.std()), np.zeros(len(free))
+        count, unit, moves = len(free), float(start.std()), np.zeros(len(free))
+        deviation = self.deviations[-1] if self.deviations else unit
         both = np.concatenate([np.eye(count), -np.eye(count)])
         box = np.vstack([np.eye(2 * count), -np.eye(2 * count)])
         bounds = np.concatenate([caps.ravel(), np.zeros(2 * count)])
-        unit = deviation
         for _ in range(_ROUNDS):
             quadratic = both @ (covariance / unit**2) @ both.T
             linear = both @ slope / unit**2 + deviation / unit * np.tile(cost / unit, 2) + 1e-9
             x = minimise(linear, box, bounds, quadratic).x
             moves = x[:count] - x[count:]
             last, deviation = deviation, max(float((start + moves @ columns).std()), 1e-9 * unit)
-            if abs(deviation - last) <= 1e-7 * unit or not cost.any():
+            if abs(deviation - last) <= 1e-5 * unit or not cost.any():  # the optimum is flat: 1e-10 of it
                 break
+        self.deviations.append(deviation)
         trades[free] = moves * scale
         return trades
 
@@ -198,8 +200,13 @@ class _Scenarios:
         scale = unit / self.size[free]
         caps = trade_caps([self.instruments[i] for i in free], scale)
         cost = self.weight * np.array([self.instruments[i].cost for i in free]) * scale / unit
-        best = self.least_variance(fixed)
-        best_total, point = self._total(best), best
+        first = trades.copy()
+        if self.cuts:  # of a solution with fewer trades given, which lies near
+            first[free] = self._master(trades, free, scale, caps, cost, unit)[0] * scale
+        else:
+            first = self.least_variance(fixed)
+        best = point = first
+        best_total = self._total(best)
         for _ in range(_CUTS):
             value, slope = _shortfall(self.pnl + point @ self.units, self.tail)
             gradient = -(self.units @ slope)
