@@ -1,34 +1,27 @@
 """What risk would be after a trade: the scenarios of the VaR kept on the host, asked without a device."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from numpy.typing import ArrayLike
 
 from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
 from nautilus_metal.errors import InputError
-from nautilus_metal.kernels.option_scenarios import BUFFERS, JointScenarios, OptionTerms, moves, option_changes
-from nautilus_metal.kernels.scenarios import ScenarioSet, relative_changes
 from nautilus_metal.kernels.tail import tail_weights
 from nautilus_metal.risk.assess import checked_levels, checked_window, is_linear
 from nautilus_metal.risk.book import Array, Book, Index, Position
 from nautilus_metal.risk.checks import above, finite
-from nautilus_metal.risk.draws import borrow_mixing, borrow_normals, upload
 from nautilus_metal.risk.limits import MEASURES
 from nautilus_metal.risk.models import build, check_options, model_named
 from nautilus_metal.risk.option_task import OptionTask
-from nautilus_metal.risk.request import Request, Scenarios
+from nautilus_metal.risk.request import Request
 from nautilus_metal.risk.volatility_law import ByUnderlying, VolatilityLaw
+from nautilus_metal.risk.what_if_table import Table, option_table, plain_table
 
 ByMeasure = Mapping[str, Mapping[float, float]]
-Table = NDArray[np.floating[Any]]
-_PIECE = 2**20  # elements of a piece of rows by scenarios
 _FEW = 12  # rows that are added one by one: more are cheaper as one product
 _GRID = 16  # parts of an order that are looked at where the book breaks a limit without it
 _CLOSE = 1e-6  # of an order, or of a limit, to which the largest part of an order is found
@@ -300,7 +293,7 @@ def what_if(
             one_each = Book([replace(p, quantity=1.0) for p in whole.positions], whole.base_currency, whole.xrates)
             task = OptionTask(one_each, fitted, request, confidence, law, window, years)
             return _with_options(whole, task, engine)
-        table = _changes(fitted, request, linear, engine)
+        table = plain_table(fitted, request, linear, engine)
     return _described(whole, confidence, table, _unit_values(whole), whole.instrument_index)
 
 
@@ -342,67 +335,9 @@ def _unit_values(book: Book) -> Array:
     return np.array([p.price * p.multiplier * xrates[p.currency] for p in book.positions], dtype=np.float64)
 
 
-def _changes(fitted: Scenarios, request: Request, linear: bool, engine: ComputeEngine) -> Table:
-    """Relative price changes on the host, shape (instruments, scenarios)."""
-    table = _host_table(len(fitted.shift), fitted.count, engine)
-    with _on_device(fitted, request, 0, engine, []) as (_, spots, _noise):
-        for columns in _pieces(fitted.count, len(table)):
-            table[:, columns] = engine.download(relative_changes(spots.part(columns), linear))
-    return table
-
-
 def _with_options(whole: Book, task: OptionTask, engine: ComputeEngine) -> WhatIf:
     """`task` is of a book of one of each."""
-    fitted, index = task.scenarios, whole.option_index
-    assets, options, volatilities = len(fitted.shift), len(index), len(task.volatility_rows[0])
-    table = _host_table(assets + options, fitted.count, engine)
-    parts = [*task.terms[:5], torch.from_numpy(task.forwards), *torch.from_numpy(task.volatility_factors)]
-    rows = [task.terms.row, task.terms.volatility_row, torch.from_numpy(task.volatility_rows[0])]
-    noisy = volatilities if task.noisy else 0
-    with _on_device(fitted, task.request, noisy, engine, parts) as (arrays, spots, noise):
-        row, volatility_row, places = (indices.to(engine.device) for indices in rows)
-        moneyness, strike, total, sign, base, forwards, slope, centre, spread = arrays
-        terms = OptionTerms(moneyness, strike, total, sign, base, row, volatility_row)
-        joint = JointScenarios(spots, places, slope, centre, spread, noise)
-        for columns in _pieces(fitted.count, assets + options):
-            width, rows_of_market = columns.stop - columns.start, 2 * assets + volatilities
-            with engine.pool.borrow((rows_of_market + BUFFERS * options, width), engine.dtype) as block:
-                market = moves(joint.part(columns), block[:rows_of_market].flatten())
-                changes = option_changes(terms, market, block[rows_of_market:].flatten())
-                changes.addcmul_(forwards[:, None], market.changes[row])
-                table[:, columns] = engine.download(torch.cat([market.changes, changes]))
-    units, places_of = _unit_values(whole), whole.instrument_index.copy()
-    units[index], places_of[index] = task.notionals, assets + np.arange(options)
-    return _described(whole, task.levels, table, units, places_of)
-
-
-def _host_table(rows: int, count: int, engine: ComputeEngine) -> Table:
-    return np.empty((rows, count), dtype=np.float64 if engine.dtype == torch.float64 else np.float32)
-
-
-def _pieces(count: int, rows: int) -> Iterator[slice]:
-    width = max(1, _PIECE // rows)
-    for start in range(0, count, width):
-        yield slice(start, min(start + width, count))
-
-
-@contextmanager
-def _on_device(
-    fitted: Scenarios, request: Request, volatilities: int, engine: ComputeEngine, parts: Sequence[Tensor]
-) -> Iterator[tuple[list[Tensor], ScenarioSet, Tensor | None]]:
-    """Arrays, scenarios of returns and noise of volatilities on the device, the normals from the pool's cache."""
-    request = replace(request, scenarios=fitted.count)
-    drawn = fitted.empirical is None
-    # rows of normals before those of the volatilities: the factors, or the dates drawn from history
-    skipped = fitted.loading.shape[-1] if drawn else request.horizon - 1
-    with ExitStack() as stack:
-        scale = noise = normals = None
-        if drawn or volatilities:
-            normals = stack.enter_context(borrow_normals(engine, request, skipped + volatilities))[1:]
-            noise = normals[skipped : skipped + volatilities] if volatilities else None
-        if fitted.degrees is not None:
-            scale = stack.enter_context(borrow_mixing(engine, request, fitted.degrees))
-        history = torch.zeros(0, dtype=torch.float64) if fitted.empirical is None else fitted.empirical
-        *arrays, loading, shift, history = upload(engine, [*parts, fitted.loading, fitted.shift, history])
-        factors = normals[:skipped] if drawn and normals is not None else history
-        yield arrays, ScenarioSet(loading, factors, shift, scale), noise
+    index, assets = whole.option_index, len(task.scenarios.shift)
+    units, places = _unit_values(whole), whole.instrument_index.copy()
+    units[index], places[index] = task.notionals, assets + np.arange(len(index))
+    return _described(whole, task.levels, option_table(task, engine), units, places)

@@ -7,7 +7,7 @@ import pytest
 
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import InputError
-from nautilus_metal.risk import Book, Position, assess
+from nautilus_metal.risk import Book, Position, assess, option_tables, what_if_table
 from nautilus_metal.risk.what_if import what_if
 from tests.risk.cases import EVERY_MODEL, MODELS, crowded_book, history, random_book
 from tests.risk.option_cases import held, mixed_book, option
@@ -69,6 +69,25 @@ def test_every_device_answers_as_it_assesses(engine, model):
         columns = past[:, : len(book.instruments)]
         asked = what_if(book, columns, model, **settings)
         agree(asked.figures(changes), assess(changed(book, changes), columns, model, **settings), rtol=2e-5)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "options"])
+def test_where_memory_is_short_the_table_is_made_in_pieces(plain, model, monkeypatch):
+    """Of a pool that holds a fifth of the normals, and pieces small enough to be many."""
+    scenarios, book = 20_000, random_book(6, 1) if plain else mixed_book()
+    past, settings = history(6 if plain else 3), {"model": model, "horizon": 5, "scenarios": scenarios}
+    monkeypatch.setattr(what_if_table, "_PIECE", 2**14)
+    monkeypatch.setattr(option_tables, "_PIECE", 2**14)
+    monkeypatch.setattr(option_tables, "_MARKET_PIECE", 2**14)
+    with ComputeEngine("cpu") as roomy:
+        whole = what_if(book, past, levels=LEVELS, engine=roomy, **settings, **({} if plain else LAW))
+        share = 0.2 * 32 * 8 * scenarios / (roomy.status()["total_mb"] * 2**20)
+    with ComputeEngine("cpu", memory_fraction=share) as engine:
+        made = what_if(book, past, levels=LEVELS, engine=engine, **settings, **({} if plain else LAW))
+        assert engine.pool.stats().peak_usage_mb * 2**20 <= engine.pool.budget_bytes
+    np.testing.assert_allclose(made.table, whole.table, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(made.losses, whole.losses, rtol=1e-4, atol=1e-4 * np.abs(whole.losses).max())
 
 
 def test_candidates_leave_the_figures_of_the_book_as_they_are(exact):
