@@ -36,8 +36,8 @@ def digital(final: Tensor, strike: Number, sign: Number) -> Tensor:
     return (sign * (final - strike) > 0).to(final.dtype)
 
 
-def average(paths: Paths, kind: str) -> Tensor:
-    """Mean of the prices at the ends of the steps, today's not among them.
+def average(paths: Paths, kind: str, every: int = 1) -> Tensor:
+    """Mean of the prices at the ends of the steps, or of every so many of them, today's not among them.
 
     Parameters
     ----------
@@ -45,13 +45,16 @@ def average(paths: Paths, kind: str) -> Tensor:
         Of one asset.
     kind : {"arithmetic", "geometric"}
         Of the mean.
+    every : int
+        Steps from one observation to the next.
 
     Returns
     -------
     Tensor
         Shape (paths,).
     """
-    return paths.observed.mean(0) if kind == "arithmetic" else paths.observed.log().mean(0).exp()
+    seen = paths.observed[every - 1 :: every]
+    return seen.mean(0) if kind == "arithmetic" else seen.log().mean(0).exp()
 
 
 def survival(paths: Paths, barrier: Number, direction: Number) -> Tensor:

@@ -75,8 +75,9 @@ def price_option(
     method : {"auto", "monte_carlo", "closed_form", "lattice"}
         "auto" is a simulation if `num_simulations` or `sampler` is given, and else the best answer there is: the
         closed form of European, digital and geometric Asian options, the lattice for American and Bermudan ones under
-        Black-Scholes, a simulation for the rest. Without any uncertainty (expiry or volatility 0) a European option
-        has its closed form whatever the method.
+        Black-Scholes, a simulation for the rest. Without any uncertainty (expiry 0, or volatility 0 under
+        Black-Scholes) a European or digital option has its closed form whatever the method, and so has an American
+        or Bermudan one at expiry; the other styles have no answer there.
     **contract
         Options of the style and the model as named above; `steps` of a path, and `control_variates` (default True).
 

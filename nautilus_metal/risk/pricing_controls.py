@@ -16,7 +16,7 @@ Undiscounted = Callable[[Paths], Tensor]
 Pair = tuple[Payoff, ClosedForm]
 
 
-def control_payoffs(terms: Terms, engine: ComputeEngine) -> list[Pair]:
+def control_payoffs(terms: Terms, engine: ComputeEngine, steps: int) -> list[Pair]:
     """Pairs of a payoff and its closed form; the weighted price itself always has one."""
     weights = basket_weights(terms)
     moved = engine.upload(weights.unsqueeze(-1))
@@ -29,7 +29,7 @@ def control_payoffs(terms: Terms, engine: ComputeEngine) -> list[Pair]:
     if terms.style == "spread" and diffusion:
         found.append(_exchange(terms, engine))
     if terms.style == "asian" and terms.options["average"] == "arithmetic" and diffusion:
-        found.append(_geometric_asian(terms, engine))
+        found.append(_geometric_asian(terms, engine, steps))
     if terms.style in ("barrier", "lookback", "american", "bermudan") and terms.model != "heston":
         found.append(_vanilla(terms, engine))
     return found
@@ -84,9 +84,10 @@ def _vanilla(terms: Terms, engine: ComputeEngine) -> Pair:
     return pay, european_form(terms, strike)
 
 
-def _geometric_asian(terms: Terms, engine: ComputeEngine) -> Pair:
+def _geometric_asian(terms: Terms, engine: ComputeEngine, steps: int) -> Pair:
     strike, sign = on_device(terms, engine)
-    pay = discounted(lambda paths: payoffs.vanilla(payoffs.average(paths, "geometric"), strike, sign))
+    every = steps // terms.options["observations"]
+    pay = discounted(lambda paths: payoffs.vanilla(payoffs.average(paths, "geometric", every), strike, sign))
     return pay, geometric_asian_form(terms)
 
 

@@ -59,7 +59,7 @@ def make_plan(terms: Terms, engine: ComputeEngine, payoff: Payoff | None = None)
     simulate, factors, extra = _MODELS[terms.model](terms, engine, steps)
     if terms.style == "lookback":
         extra += steps * (2 if terms.model == "merton" else 1)
-    pairs = control_payoffs(terms, engine) if terms.options["control_variates"] else []
+    pairs = control_payoffs(terms, engine, steps) if terms.options["control_variates"] else []
     controls = tuple(Control(p, Shape(), exact_figures(terms.inputs, exact)) for p, exact in pairs)
     chosen = payoff or discounted(PAYOFFS[terms.style](terms, engine))
     return Plan(terms.inputs, simulate, factors, steps, extra, chosen, _shape(terms, engine), controls)
@@ -88,12 +88,10 @@ def early_plan(terms: Terms, engine: ComputeEngine, policy: Policy) -> Plan:
 
 def step_counts(terms: Terms) -> Array:
     """Equal steps of each contract's paths: those that it observes, and what the model's scheme needs."""
-    if terms.style == "asian":
-        return np.full(terms.contracts, terms.options["observations"])
-    dates = exercise_dates(terms)
+    dates = _dates(terms)
     if terms.options["steps"]:
         return np.full(terms.contracts, -(-terms.options["steps"] // dates) * dates)
-    exact = terms.model == "black_scholes" or (terms.model == "merton" and terms.style in TERMINAL)
+    exact = terms.model == "black_scholes" or (terms.model == "merton" and terms.style in (*TERMINAL, *SCHEDULED))
     wanted = np.maximum(_LEAST_STEPS, np.round(_STEPS_A_YEAR * terms.inputs.expiry.numpy()).astype(int))
     wanted = np.ones_like(wanted) if exact else wanted
     if terms.model == "merton" and terms.style in FROM_START:
@@ -113,6 +111,11 @@ def exercise_dates(terms: Terms) -> int:
     if terms.style not in EARLY:
         return 1
     return int(terms.options["exercise_dates"] or EXERCISE_DATES)
+
+
+def _dates(terms: Terms) -> int:
+    """Equally distant dates at which a contract looks at the price."""
+    return int(terms.options["observations"]) if terms.style == "asian" else exercise_dates(terms)
 
 
 def _shape(terms: Terms, engine: ComputeEngine) -> Shape:
@@ -177,9 +180,9 @@ def _digital(terms: Terms, engine: ComputeEngine) -> Undiscounted:
 
 
 def _asian(terms: Terms, engine: ComputeEngine) -> Undiscounted:
-    kind = terms.options["average"]
+    kind, every = terms.options["average"], int(step_counts(terms)[0]) // terms.options["observations"]
     strike, sign = on_device(terms, engine)
-    return lambda paths: payoffs.vanilla(payoffs.average(paths, kind), strike, sign)
+    return lambda paths: payoffs.vanilla(payoffs.average(paths, kind, every), strike, sign)
 
 
 def _barrier(terms: Terms, engine: ComputeEngine) -> Undiscounted:

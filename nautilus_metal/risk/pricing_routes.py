@@ -89,15 +89,34 @@ def find_route(method: str, request: Request, simulated: bool) -> Route:
     terms = request.terms
     if method == "auto":
         method = "monte_carlo" if simulated else _best(terms)
-    certain = terms.certain
-    if not certain.any() or (method == "closed_form" and (terms.style, terms.model) in _CERTAIN):
-        return _ROUTES[method](request)
-    if (terms.style, terms.model) != ("european", "black_scholes"):
-        name = "expiry" if bool((terms.inputs.expiry == 0).any()) else "volatility"
-        place = f" at {int(np.argmax(certain))}" if terms.shape else ""
+    certain, settled = terms.certain, _settled(terms)
+    wrong = certain & ~settled
+    if wrong.any():
+        name = "expiry" if bool((terms.inputs.expiry[wrong] == 0).any()) else "volatility"
+        place = f" at {int(np.argmax(wrong))}" if terms.shape else ""
         raise InputError(f"`{name}` must be above 0 for style {terms.style!r} by {method}, was 0.0{place}")
-    parts = [(np.flatnonzero(certain), _closed_form), (np.flatnonzero(~certain), _ROUTES[method])]
+    parts = [(np.flatnonzero(settled), _settlement), (np.flatnonzero(~settled), _ROUTES[method])]
     return _joined((index, route(request.take(index))) for index, route in parts if len(index))
+
+
+def _settled(terms: Terms) -> Array:
+    """Contracts whose last price is certain, so that they are worth their discounted payoff."""
+    if terms.style not in _PLAIN:
+        return np.zeros(terms.contracts, bool)
+    now = terms.inputs.expiry.numpy() == 0
+    still = terms.model == "black_scholes" and terms.style not in EARLY
+    return np.asarray(terms.certain if still else now)
+
+
+def _settlement(request: Request) -> Route:
+    terms = request.terms
+    if terms.style != "digital":
+        return _exact(_black_scholes(terms), "closed_form")
+    form = _form(replace(terms, model="black_scholes"))
+    assert form is not None
+    price, rate, years = form(terms.inputs).numpy(), terms.inputs.rate.numpy(), terms.inputs.expiry.numpy()
+    flat = dict.fromkeys(("delta", "gamma", "vega"), np.zeros_like(price))
+    return _exact({"price": price, **flat, "theta": rate * price, "rho": -years * price}, "closed_form")
 
 
 def _best(terms: Terms) -> str:
@@ -274,5 +293,5 @@ def _no_method(terms: Terms, method: str) -> InputError:
     )
 
 
-_CERTAIN = (("european", "black_scholes"), ("digital", "black_scholes"))  # closed forms that hold without uncertainty
+_PLAIN = ("european", "digital", *EARLY)  # a payoff by one price
 _ROUTES = {"monte_carlo": _simulated, "closed_form": _closed_form, "lattice": _lattice}
