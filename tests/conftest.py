@@ -86,12 +86,13 @@ def engine(request: pytest.FixtureRequest) -> Iterator["object"]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_beyond_the_device() -> Iterator[None]:
+def _nothing_beyond_the_device(request: pytest.FixtureRequest) -> Iterator[None]:
     """On the simulated device: fail a test that met an operator without an MPS kernel, even if the code went on."""
     simulator = sys.modules.get("mps_sim")
     if simulator is None:
         yield
         return
+    simulate(request.config)  # a test may have changed its settings
     simulator.reset()
     yield
     assert not simulator.missing_ops(), "operators that MPS does not have"

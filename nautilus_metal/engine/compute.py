@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nautilus_metal.engine.blocks import MIB
+from nautilus_metal.engine.blocks import MIB, layout
 from nautilus_metal.engine.cancel import checkpoint
 from nautilus_metal.engine.devices import KINDS, resolve
 from nautilus_metal.engine.pool import MemoryPool
@@ -159,6 +159,7 @@ class ComputeEngine:
         dtype = self.dtype if dtype is None else dtype
         if dtype in self._kind.refused:
             raise InputError(f"`dtype` must be a type that {self.device} has, was {dtype}")
+        layout(tuple(np.shape(array)), dtype, self.device.type)
         if isinstance(array, torch.Tensor):
             return self._move(array.detach(), dtype)
         if dtype not in _NUMPY:

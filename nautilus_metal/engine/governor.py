@@ -71,8 +71,9 @@ def in_pieces[T](
 ) -> list[T]:
     """Do a piece of work in as few parts as the memory allows.
 
-    Before each part the level of pressure decides (`RESPONSES`). A part for which there is no memory after all is
-    done again in halves, down to one item, and then on the CPU.
+    Before each part the level of pressure decides (`RESPONSES`), and no part takes more than the device's largest
+    tensor. A part for which there is no memory after all is done again in halves, down to one item, and then on the
+    CPU.
 
     Parameters
     ----------
@@ -112,7 +113,8 @@ def in_pieces[T](
         if not response.device and engine.device.type != "cpu":
             engine = cpu_of(engine)
             free = room(engine)
-        size = max(1, min(most, count - first, int(free * response.share) // bytes_each))
+        largest = KINDS[engine.device.type].max_tensor_bytes or free
+        size = max(1, min(most, count - first, min(int(free * response.share), largest) // bytes_each))
         try:
             parts.append(work(engine, first, first + size))
         except Exception as error:

@@ -12,6 +12,7 @@ import threading
 import time
 import warnings as _python_warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -144,15 +145,20 @@ def peak_bytes() -> int:
 
 def table_versions() -> list[str]:
     """The torch versions that `install` knows, oldest first."""
-    return sorted(json.loads(TABLE.read_text()), key=_numbers)
+    return sorted(_tables(), key=_numbers)
 
 
 def _numbers(version: str) -> list[int]:
     return [int(part) for part in version.split("+")[0].split(".") if part.isdigit()]
 
 
+@cache
+def _tables() -> dict[str, dict[str, list[str]]]:
+    return json.loads(TABLE.read_text())
+
+
 def _table(version: str | None, installed: str) -> dict[str, list[str]]:
-    tables = json.loads(TABLE.read_text())
+    tables = _tables()
     wanted = version or installed.split("+")[0]
     if wanted in tables:
         return tables[wanted]
