@@ -183,7 +183,7 @@ class HedgeMarket:
             facts, terms = self._option(cache, name), tradable(cache, name)
             assert facts is not None  # else it would not be on the underlying
             assert terms is not None
-            spot = None if facts.underlying is None else self.options.spot(cache, name, facts.underlying)
+            spot = self.options.spot(cache, name, facts.underlying)
             problem = unfit(facts, {}, spot, now)
             if problem is None and spot is not None and self._age(spot.ts, now) > self._max_age:
                 problem = f"its underlying {facts.underlying}: no price in the last {self._max_age:g} s"

@@ -87,18 +87,24 @@ class OptionMarket:
         if spot is not None and spot.value > 0:
             self.spots[name] = spot
 
-    def spot(self, cache: Any, option: str, underlying: str, close: Priced | None = None) -> Priced | None:
+    def spot(
+        self, cache: Any, option: str, underlying: str | None, close: Priced | None = None
+    ) -> Priced | None:
         """The newest price of an option's underlying; None where it has none above zero.
 
         Parameters
         ----------
         cache : Cache
             The system's cache.
-        option, underlying : str
-            Instrument IDs.
+        option : str
+            Its instrument ID: the venue's Greeks say what they were made from.
+        underlying : str or None
+            The ID of its underlying.
         close : Priced, optional
             Another price to choose from.
         """
+        if underlying is None:
+            return None
         known = [close, newest_price(cache, underlying), self.spots.get(option)]
         prices = [price for price in known if price is not None and price.value > 0]
         return max(prices, key=lambda price: price.ts, default=None)

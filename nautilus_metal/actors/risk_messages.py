@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from nautilus_metal.actors.option_market import Valued
+from nautilus_metal.actors.option_terms import Valued
 from nautilus_metal.actors.risk_tick import Inputs, StressFigures
 from nautilus_metal.actors.snapshot import Snapshot
 from nautilus_metal.messages import GreeksReport, RiskReport, StressReport, level_key

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nautilus_metal.actors.bar_history import BarHistory
-from nautilus_metal.actors.option_market import Asked, OptionMarket, Valued
+from nautilus_metal.actors.option_market import OptionMarket
+from nautilus_metal.actors.option_terms import Asked, Valued, plain_position, unfit
 from nautilus_metal.actors.risk_config import RiskActorConfig
 from nautilus_metal.host import (
     Holding,
@@ -14,9 +15,7 @@ from nautilus_metal.host import (
     exchange_rate,
     holdings,
     last_price,
-    last_trade,
     option_facts,
-    quote_mid,
     tradable,
 )
 from nautilus_metal.risk import Book, Position
@@ -152,28 +151,19 @@ class Snapshots:
             price = self.bars.window.prices.get(name) or last_price(cache, name)
             reason = missing.get(name) or ("no price" if price is None else None)
             if reason is None and price is not None:
-                return _plain(holding, price)
+                return plain_position(holding, price)
         else:
-            spot = self._spot(cache, name, facts.underlying)
-            reason = _unfit(facts, missing, spot, now)
+            spot = self.market.spot(cache, name, facts.underlying, self._close(facts.underlying))
+            reason = unfit(facts, missing, spot, now)
             if reason is None and spot is not None and facts.underlying is not None:
                 return Asked(holding, facts, facts.underlying, spot)
         uncovered[name] = reason or "no price"
         return None
 
-    def _spot(self, cache: Any, option: str, underlying: str | None) -> Priced | None:
-        """The newest of the underlying's closing price, quote, trade, and what the venue's Greeks were made from."""
-        if underlying is None:
-            return None
-        close = self.bars.window.prices.get(underlying)
-        known = [
-            None if close is None else Priced(close, self.bars.closed_at.get(underlying, 0)),
-            quote_mid(cache, underlying),
-            last_trade(cache, underlying),
-            self.market.spots.get(option),
-        ]
-        prices = [price for price in known if price is not None and price.value > 0]
-        return max(prices, key=lambda price: price.ts, default=None)
+    def _close(self, underlying: str | None) -> Priced | None:
+        """The underlying's last closing price."""
+        close = None if underlying is None else self.bars.window.prices.get(underlying)
+        return None if underlying is None or close is None else Priced(close, self.bars.closed_at.get(underlying, 0))
 
     def _converted(
         self, cache: Any, positions: list[Position], uncovered: dict[str, str]
@@ -199,24 +189,7 @@ def _distinct(names: Iterable[str | None]) -> list[str]:
     return list(dict.fromkeys(name for name in names if name is not None))
 
 
-def _unfit(facts: OptionFacts, missing: Mapping[str, str], spot: Priced | None, now: int) -> str | None:
-    """Say why an option cannot be valued, as far as its underlying and the calendar go."""
-    if facts.underlying is None:
-        return f"its underlying {facts.label} was not found: name it in `underlyings`"
-    if facts.expires_ns <= now:
-        return "expired, and not settled yet"
-    if facts.underlying in missing:
-        return f"its underlying {facts.underlying}: {missing[facts.underlying]}"
-    return f"its underlying {facts.underlying}: no price" if spot is None else None
-
-
 def _position(name: str, place: Position | Asked, options: Mapping[str, Valued]) -> Position | None:
     if isinstance(place, Position):
         return place
     return options[name].position if name in options else None
-
-
-def _plain(holding: Holding, price: float) -> Position:
-    # an inverse contract's value in its quote currency is the contract count, and moves with the return as others do
-    multiplier = holding.multiplier / price if holding.inverse else holding.multiplier
-    return Position(holding.instrument, holding.quantity, price, multiplier, holding.currency)
