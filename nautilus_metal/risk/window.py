@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nautilus_metal.errors import InputError
 from nautilus_metal.risk.book import Array
 
+Series = tuple[NDArray[np.int64], Array]  # periods, strictly rising, and log prices
 
 class ReturnWindow:
     """Log returns of the last periods, one row for an instrument, kept in a ring of prices.
@@ -77,40 +78,74 @@ class ReturnWindow:
         history : mapping of str to mapping of int to float
             By instrument: prices by period.
         """
-        logs = {name: {period: _log(price) for period, price in rows.items()} for name, rows in history.items()}
-        latest = {name: rows[max(rows)] for name, rows in history.items() if rows}
-        known = self._known()
-        for name, own in known.items():
-            other = logs.get(name, {})
-            older = {period: log for period, log in other.items() if period < min(own)}
-            logs[name] = older | own | self._gap(own, other)
-        mine = {name: price for name, price in self.prices.items() if not self._newer(logs, known, name)}
-        prices, late = latest | mine, self.late
-        restored = self._restored
+        rows = {name: _sorted(prices) for name, prices in history.items() if prices}
+        known, prices, late, restored = self._known(), self.prices, self.late, self._restored
+        merged = {}
+        for name in [*known, *(name for name in rows if name not in known)]:
+            merged[name] = rows[name] if name not in known else known[name]
+            if name in known and name in rows:
+                merged[name], newer = self._merge(known[name], rows[name])
+                if newer:
+                    prices = prices | {name: history[name][int(rows[name][0][-1])]}
+        self._fill(merged)
+        latest = {name: history[name][int(periods[-1])] for name, (periods, _) in rows.items()}
+        self.prices, self.late, self._restored = latest | prices, late, restored
+
+    def _merge(self, own: Series, other: Series) -> tuple[Series, bool]:
+        """Put a history before an instrument's own prices, and into the gap since a state was restored.
+
+        Returns
+        -------
+        tuple
+            The series, and whether its last price is the history's.
+        """
+        (mine, logs), (periods, theirs) = own, other
+        use = periods < mine[0]
+        place = np.minimum(np.searchsorted(mine, periods), len(mine) - 1)
+        present = mine[place] == periods
+        if self._restored is not None:
+            repeats = (place > 0) & (logs[place] == logs[place - 1])
+            use |= (periods > self._restored) & (~present | repeats)
+        logs = logs.copy()
+        logs[place[use & present]] = theirs[use & present]
+        added = use & ~present
+        order = np.argsort(np.concatenate([mine, periods[added]]), kind="stable")
+        whole = np.concatenate([mine, periods[added]])[order], np.concatenate([logs, theirs[added]])[order]
+        return whole, bool((use & (periods >= mine[-1])).any())
+
+    def _fill(self, series: Mapping[str, Series]) -> None:
+        """Become the window of series of log prices, each carried forward where it has none."""
         self.reset()
-        self._restored = restored
-        events = sorted((period, name, log) for name, rows in logs.items() for period, log in rows.items())
-        for period, name, log in events:
-            self._place(name, period, log)
-        self.prices, self.late = prices, late
+        if not series:
+            return
+        every = np.unique(np.concatenate([periods for periods, _ in series.values()]))
+        logs = np.full((len(series), len(every)), np.nan)
+        first = np.empty(len(series), dtype=np.int64)
+        columns = np.arange(len(every))
+        for row, (periods, own) in enumerate(series.values()):
+            place = np.searchsorted(every, periods)
+            first[row] = place[0]
+            last = np.zeros(len(every), dtype=np.int64)
+            last[place] = np.arange(len(place))
+            logs[row] = np.where(columns >= place[0], own[np.maximum.accumulate(last)], np.nan)
+        self._load(list(series), every.astype(np.int64), logs, len(every) - 1 - first)
 
-    def _gap(self, own: Mapping[int, float], other: Mapping[int, float]) -> dict[int, float]:
-        """What `other` has of the periods after a restored window's last one, where `own` only repeats itself."""
-        if self._restored is None:
-            return {}
-        times = sorted(own)
-        repeats = {now for before, now in pairwise(times) if own[now] == own[before]}
-        return {
-            period: log
-            for period, log in other.items()
-            if period > self._restored and (period not in own or period in repeats)
-        }
+    def _load(self, names: list[str], periods: NDArray[np.int64], logs: Array, known: NDArray[np.int64]) -> None:
+        """Take a table of log prices, shape (names, periods), with the count of returns known of each name."""
+        count = min(len(periods), self.periods + 1)
+        self._logs = np.full((max(8, len(names)), self._capacity), np.nan)
+        self._logs[: len(names), :count] = logs[:, -count:]
+        self._periods[:count] = periods[-count:]
+        self._head, self._seen = count - 1, len(periods) - 1
+        self._period = int(periods[-1])
+        self._rows = {name: row for row, name in enumerate(names)}
+        self._first = (self._seen - known).tolist()
+        self._spoiled = bool(np.isnan(logs[np.arange(len(names)), -1]).any()) or self._has_hole(count)
 
-    @staticmethod
-    def _newer(logs: Mapping[str, Mapping[int, float]], known: Mapping[str, Mapping[int, float]], name: str) -> bool:
-        """Whether the last price of an instrument is now the history's."""
-        last = max(logs[name])
-        return logs[name][last] != known[name].get(last)
+    def _has_hole(self, count: int) -> bool:
+        """Whether a price after an instrument's first one was not positive."""
+        missing = np.isnan(self._logs[: len(self._rows), :count])
+        return bool((missing[:, 1:] & ~missing[:, :-1]).any())
 
     def state(self) -> dict[str, Array]:
         """Return what `restore` makes the same window of: names, prices, periods, log prices and counts."""
@@ -135,18 +170,11 @@ class ReturnWindow:
             From `state`.
         """
         self.reset()
-        names, periods = [str(name) for name in state["names"]], state["periods"][-(self.periods + 1) :]
+        names, periods = [str(name) for name in state["names"]], state["periods"]
         if not len(periods):
             return
-        count = len(periods)
-        self._logs = np.full((max(8, len(names)), self._capacity), np.nan)
-        self._logs[: len(names), :count] = state["logs"][:, -count:]
-        self._periods[:count] = periods
-        self._head = self._seen = count - 1
-        self._period = self._restored = int(periods[-1])
-        self._rows = {name: row for row, name in enumerate(names)}
-        self._first = [self._seen - min(int(known), self._seen) for known in state["known"]]
-        self._spoiled = True  # looked at more closely from now on
+        self._load(names, periods, state["logs"], np.minimum(state["known"], len(periods) - 1))
+        self._restored = self._period
         self.prices = {name: float(p) for name, p in zip(names, state["prices"], strict=True) if not math.isnan(p)}
         self.late = int(state["late"])
 
@@ -203,13 +231,12 @@ class ReturnWindow:
         self._logs[row, self._head] = log
         self._spoiled |= log != log
 
-    def _known(self) -> dict[str, dict[int, float]]:
+    def _known(self) -> dict[str, Series]:
         """Log prices by period of each instrument, from its first one on, as far back as the window reaches."""
         known = {}
         for name, row in self._rows.items():
-            start = self._head - min(self._seen - self._first[row], self.periods)
-            columns = slice(start, self._head + 1)
-            known[name] = dict(zip(self._periods[columns].tolist(), self._logs[row, columns].tolist(), strict=True))
+            columns = slice(self._head - min(self._seen - self._first[row], self.periods), self._head + 1)
+            known[name] = self._periods[columns].copy(), self._logs[row, columns].copy()
         return known
 
     def _slice(self, instruments: Sequence[str], count: int) -> Array:
@@ -235,6 +262,12 @@ class ReturnWindow:
         self._rows[instrument] = row
         self._first.append(self._seen)
         return row
+
+
+def _sorted(prices: Mapping[int, float]) -> Series:
+    """Periods in order, and log prices."""
+    periods = sorted(prices)
+    return np.array(periods, dtype=np.int64), np.array([_log(prices[period]) for period in periods])
 
 
 def _log(price: float) -> float:
