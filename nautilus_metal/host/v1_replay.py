@@ -161,7 +161,8 @@ class ReplayDataClient(LiveMarketDataClient):
         unhurried = self._replay.speed != AS_FAST_AS_POSSIBLE
         pace = 1e-9 / float(self._replay.speed) if unhurried else 0.0
         first = int(self._times[0])
-        for turn, (at, number) in enumerate(zip(due.tolist(), index.tolist(), strict=True)):
+        for turn in range(len(due)):
+            at, number = int(due[turn]), int(index[turn])
             if unhurried:
                 wait = began + (at + self._later - first) * pace - self._loop.time()
                 if wait > 0.0 or turn % _TURN == 0:
