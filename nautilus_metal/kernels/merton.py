@@ -47,7 +47,7 @@ def merton_paths(
         Of each path.
     drawn : Draws
         Normals of shape (2 * assets, steps, paths): the diffusions' and the jumps'; uniforms that begin with one for
-        each intensity and step, and with scheduled dates one more.
+        each intensity and step, and with scheduled dates two more.
     cholesky : Tensor
         Lower factor of the correlation of the diffusions, shape (assets, assets).
     jumps : Jumps
@@ -77,7 +77,7 @@ def merton_paths(
     total_intensity = sum(jumps.intensity)
     clock, leap = counts.sum((0, 1)) / p.expiry.detach() - total_intensity, None
     if scheduled:
-        normal = math.sqrt(2.0) * torch.erfinv(2.0 * rest[0] - 1.0)
+        normal = (-2.0 * rest[0].log()).sqrt() * (2.0 * math.pi * rest[1]).cos()  # Box and Muller
         clock, leap = torch.full_like(clock, -total_intensity), (jumps.mean[0] + jumps.std[0] * normal).exp()
     mean, std = (_column(row, p.spot).unsqueeze(1) for row in (jumps.mean, jumps.std))
     leaps = counts * mean + counts.sqrt() * std * correlated(jumps.cholesky, drawn.normals[assets:])
@@ -114,7 +114,7 @@ def _column(row: tuple[float, ...] | list[float], spot: Tensor) -> Tensor:
 
 def _jump_counts(p: Parameters, uniforms: Tensor, intensity: tuple[float, ...], steps: int) -> Tensor:
     """Jumps of each clock in each step, shape (clocks, steps, paths)."""
-    years = p.expiry.detach()[..., 0].to("cpu", torch.float64) / steps
+    years = p.expiry.detach()[..., 0].to("cpu").to(torch.float64) / steps
     rows = [poisson_counts(uniforms[k * steps : (k + 1) * steps], rate * years) for k, rate in enumerate(intensity)]
     return torch.stack(rows)
 

@@ -150,7 +150,8 @@ def _merton(terms: Terms, engine: ComputeEngine, steps: int) -> tuple[Simulate, 
         intensity = intensity[:1]
     jumps = Jumps(intensity, mean, std, _factor(terms.jump_correlation, engine))
     simulate = partial(merton_paths, cholesky=_factor(terms.correlation, engine), jumps=jumps, **_flags(terms))
-    return simulate, 2 * terms.assets, steps * len(intensity) + (terms.style in SCHEDULED)
+    extra = 2 if terms.style in SCHEDULED else 0  # for one more jump
+    return simulate, 2 * terms.assets, steps * len(intensity) + extra
 
 
 def _heston(terms: Terms, engine: ComputeEngine, steps: int) -> tuple[Simulate, int, int]:

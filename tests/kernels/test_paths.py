@@ -10,7 +10,7 @@ from nautilus_metal.kernels.brownian import SCRAMBLES, bridge_matrix, draws, str
 from nautilus_metal.kernels.gaussian import student_quantile
 from nautilus_metal.kernels.heston import Heston, heston_paths
 from nautilus_metal.kernels.merton import Jumps, merton_paths, poisson_counts
-from nautilus_metal.kernels.paths import Parameters, black_scholes_paths
+from nautilus_metal.kernels.paths import Parameters, black_scholes_paths, elapsed, step_lengths
 
 
 def parameters(count, spot=(100.0,), volatility=(0.3,), rate=0.04, expiry=2.0, dividend_yield=0.01):
@@ -94,6 +94,66 @@ def test_poisson_counts_have_the_mean_and_variance(mean):
     counts = poisson_counts(draws(1, 1, 1, 40_000).uniforms[0], mean)
     assert float(counts.mean()) == pytest.approx(mean, rel=0.1, abs=1e-12)
     assert float(counts.var()) == pytest.approx(mean, rel=0.15, abs=1e-12)
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_steps_end_at_the_expiry_and_time_passes_towards_fixed_dates(scheduled):
+    expiry = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    lengths = step_lengths(expiry, 4, scheduled).expand(4, -1)
+    torch.testing.assert_close(lengths.sum(0), expiry)
+    torch.testing.assert_close(lengths[1], expiry.detach() / 4)
+    for step in range(4):
+        (slope,) = torch.autograd.grad(lengths[: step + 1].sum(), expiry, retain_graph=True)
+        (same,) = torch.autograd.grad(elapsed(expiry, (step + 1) / 4, scheduled).sum(), expiry)
+        torch.testing.assert_close(slope, same)
+        torch.testing.assert_close(slope, torch.full_like(slope, 1.0 if scheduled else (step + 1) / 4))
+
+
+def test_poisson_counts_of_a_batch_are_each_contracts_own():
+    numbers = draws(1, 1, 3, 500).uniforms
+    means = torch.tensor([0.01, 0.5, 9.0], dtype=torch.float64)
+    found = poisson_counts(numbers.unsqueeze(1), means)
+    assert found.shape == (3, 3, 500)
+    for k, mean in enumerate(means):
+        torch.testing.assert_close(found[:, k], poisson_counts(numbers, float(mean)))
+
+
+EYE = torch.eye(2, dtype=torch.float64)
+TOGETHER, APART = (Jumps(intensity, (-0.1, 0.0), (0.2, 0.1), EYE) for intensity in ((0.8,), (0.8, 2.0)))
+MODELS = {
+    "black_scholes": lambda p, d, **flags: black_scholes_paths(p, d, EYE, **flags),
+    "common jumps": lambda p, d, **flags: merton_paths(p, d, EYE, TOGETHER, **flags),
+    "own jumps": lambda p, d, **flags: merton_paths(p, d, EYE, APART, **flags),
+    "heston": lambda p, d, **flags: heston_paths(p, d, Heston(1.2, 0.05, 0.6, -0.5), torch.eye(4).double(), **flags),
+}
+
+
+@pytest.mark.parametrize("flags", [{"terminal": True}, {"scheduled": True}, {}])
+@pytest.mark.parametrize("model", MODELS)
+def test_contracts_of_a_batch_have_the_paths_of_each_alone(model, flags):
+    count, steps = 50, 3
+    drawn = draws(2 if model == "black_scholes" else 4, steps, 3 * steps, count, 6)
+    shared = drawn._replace(normals=drawn.normals.unsqueeze(-2), uniforms=drawn.uniforms.unsqueeze(-2))
+    ones = [
+        parameters(count, (100.0, 50.0), (0.3, 0.2), expiry=2.0),
+        parameters(count, (90.0, 55.0), (0.2, 0.4), rate=0.01, expiry=0.5),
+    ]
+    batch = Parameters(*(torch.stack(rows, -2) for rows in zip(*ones, strict=True)))
+    made = MODELS[model](batch, shared, **flags)
+    for k, one in enumerate(ones):
+        alone = MODELS[model](one, drawn, **flags)
+        for name in ("spots", "variances", "mean", "std", "normal", "score", "clock"):
+            torch.testing.assert_close(getattr(made, name)[..., k, :], getattr(alone, name), msg=name)
+
+
+@pytest.mark.parametrize("model", ["common jumps", "own jumps", "heston"])
+def test_several_assets_are_martingales(model):
+    count, steps = 40_000, 6
+    p = parameters(count, (100.0, 50.0), (0.3, 0.2))
+    made = MODELS[model](p, draws(4, steps, 2 * steps, count, 7), terminal=True)
+    for asset, spot in enumerate((100.0, 50.0)):
+        near(made.final[asset] * math.exp(-0.08), spot * math.exp(-0.02))
+        near(made.score[asset], 0.0)
 
 
 @pytest.mark.parametrize("xi", [0.1, 0.6, 1.5])

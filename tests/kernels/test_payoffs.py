@@ -58,6 +58,25 @@ def test_lookbacks_of_many_steps_agree_with_one():
             assert abs(float(gap.mean())) < 4 * float(gap.std()) / math.sqrt(len(gap))
 
 
+@pytest.mark.parametrize("strike", [112.0, 135.0])
+def test_curvature_is_the_density_of_the_extreme_in_any_number_of_rows(strike):
+    fine = simulated(16, count=60_000)
+    below = [float((payoffs.survival(fine, level, 1)).mean()) for level in (strike - 0.5, strike + 0.5)]
+    expected = (below[1] - below[0]) * (strike / SPOT) ** 2
+    for every in (1, 16):
+        found = payoffs.lookback_curvature(coarse(fine, every), "fixed", strike, 1.0)
+        error = float(found.std()) / math.sqrt(len(found))
+        assert error < 0.01 * expected or every == 1
+        assert abs(float(found.mean()) - expected) < 4 * error
+    assert not payoffs.lookback_curvature(fine, "fixed", SPOT - 1, 1.0).any()
+    assert not payoffs.lookback_curvature(fine, "floating", math.nan, 1.0).any()
+
+
+def test_averages_of_every_other_step():
+    paths = simulated(4)
+    torch.testing.assert_close(payoffs.average(paths, "arithmetic", 2), paths.spots[0, 2::2].mean(0))
+
+
 def test_averages_leave_out_today_and_are_ordered():
     paths = simulated(4)
     arithmetic, geometric = (payoffs.average(paths, kind) for kind in payoffs.AVERAGES)

@@ -39,6 +39,9 @@ STYLES = {
 }
 
 
+FEW = {"num_simulations": 2000, "control_variates": False}
+
+
 def near(found, name, expected, room=0.0):
     gap = abs((found.price if name == "price" else found.greeks[name]) - expected)
     assert gap < LIMIT * found.standard_errors[name] + room, (name, gap, found.standard_errors[name])
@@ -198,6 +201,6 @@ def test_gamma_of_fixed_lookbacks_is_the_difference_of_their_deltas(model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_floating_lookback_is_proportional_to_the_spot(model):
-    found = ours("put", "lookback", **STYLES["floating lookback"] | MODELS[model], num_simulations=2000)
+    found = ours("put", "lookback", **STYLES["floating lookback"] | MODELS[model] | FEW)
     assert found.greeks["delta"] == pytest.approx(found.price / 100.0, rel=1e-9)
     assert found.greeks["gamma"] == 0.0

@@ -35,7 +35,7 @@ CONTRACTS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("barrier", {"barrier": 130.0, "barrier_type": "up_and_out"}, "payoffs.survival"),
     ("lookback", {}, "payoffs.lookback"),
     ("basket", PAIR | {"strike": 95.0, "weights": (0.5, 0.5)}, "paths, two assets"),
-    ("european", MERTON, "paths.merton_paths"),
+    ("european", MERTON, "merton.merton_paths"),
     ("european", HESTON | {"spot_correlation": -0.6}, "heston.heston_paths"),
 )
 
