@@ -72,7 +72,7 @@ class DeviceHealth:
         if self.failure is None or self._probing or not self._back_off.due(self._clock.timestamp_ns()):
             return
         loop, engine = event_loop(self._clock), self._device()
-        self._probing, work = True, partial(attempt, ComputeEngine.probe, engine, engine)
+        self._probing, work = True, partial(attempt, lambda engine: engine.probe(), engine, engine)
         if loop is None:
             self._probed(work())
         else:
