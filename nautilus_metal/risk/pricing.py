@@ -146,7 +146,7 @@ def price_options(
         axis of spot, volatility and dividend yield, which the other arguments do not have.
     style, model, num_simulations, sampler, seed, engine, method
         As for `price_option`, the same for all contracts. Longstaff and Schwartz's method fits a policy for each
-        contract, some 50 ms; a large batch of American options is one for the lattice.
+        contract, one after the other, tenths of a second each: a large batch of American options is for the lattice.
     **contract
         As for `price_option`; `payout`, `barrier` and `weights` may be arrays too.
 
