@@ -1,6 +1,5 @@
 """The HedgeActor in a real engine: what it asks for, against Greeks worked out here."""
 
-import json
 import math
 from decimal import Decimal
 
@@ -13,13 +12,12 @@ from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.data import Bar, BarType, QuoteTick
 from nautilus_trader.model.enums import AccountType, AssetClass, OmsType, OptionKind, OrderSide
 from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
-from nautilus_trader.model.instruments import Equity, OptionContract
+from nautilus_trader.model.instruments import Equity, FuturesContract, OptionContract
 from nautilus_trader.model.objects import Money, Price, Quantity
 from nautilus_trader.trading.config import StrategyConfig
 from nautilus_trader.trading.strategy import Strategy
 
 from nautilus_metal.actors import HedgeActor, HedgeActorConfig
-from nautilus_metal.errors import InputError
 from nautilus_metal.kernels import black_scholes
 from nautilus_metal.kernels.tail import tail_weights
 from nautilus_metal.messages import HEDGE_REQUEST_TOPIC
@@ -101,7 +99,7 @@ def ask():
     """Run one day with what is held and return the requests published; options are quoted `lag` seconds early."""
     made = []
 
-    def run(holds, config, quoted=(CALL, PUT, *WINGS, *FAR), listed=(CALL, PUT, *WINGS, *FAR), lag=0):
+    def run(holds, config, quoted=(CALL, PUT, *WINGS, *FAR), listed=(CALL, PUT, *WINGS, *FAR), lag=0, also=()):
         engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
         made.append(engine)
         cash = [Money(10_000_000, USD)]
@@ -110,15 +108,18 @@ def ask():
         engine.add_instrument(Equity(STOCK, STOCK.symbol, USD, 4, step, Quantity.from_int(1), 0, 0))
         for contract in listed:
             engine.add_instrument(contract)
-        price = Price(SPOT, 4)
+        last = Price(SPOT, 4)
         closes = [Price(close, 4) for close in CLOSES]
         times = [DAY - (len(closes) - i) * 60 * 10**9 for i in range(len(closes))]
         engine.add_data([Bar(BARS, p, p, p, p, SIZE, ts, ts) for p, ts in zip(closes, times, strict=True)])
         for contract in quoted:
             engine.add_data([quote(contract.id, priced(contract)[0], 4, 0.01, DAY - lag * 10**9)])
+        for instrument, price, ts in also:
+            engine.add_instrument(instrument)
+            engine.add_data([quote(instrument.id, price, 2, 0.01, ts)])
         engine.add_data([quote(STOCK, SPOT, 4, 0.005)])
         later = DAY + 1000  # a run ends with its last data, and the actor answers one nanosecond after the trigger's
-        engine.add_data([Bar(BARS, price, price, price, price, SIZE, later, later)])
+        engine.add_data([Bar(BARS, last, last, last, last, SIZE, later, later)])
         requests: list = []
         engine.kernel.msgbus.subscribe(HEDGE_REQUEST_TOPIC, requests.append)
         settings = {"instruments": {"STK.SIM": ("STK.SIM",)}, "triggers": (STOCK,)} | config
@@ -144,6 +145,28 @@ def test_a_delta_hedge_is_the_book_s_delta_in_stock(ask):
     assert (request.status, request.target, request.underlying) == ("hedged", "delta", "STK.SIM")
     assert request.risk_after < request.risk_before
     assert request.uncovered == {}
+    assert (request.ts_event, request.ts_init) == (DAY, DAY + 1)
+
+
+def future(name: str, expiry: int) -> FuturesContract:
+    instrument_id = InstrumentId(Symbol(name), VENUE)
+    step, ten = Price.from_str("0.01"), Quantity.from_int(10)
+    return FuturesContract(
+        instrument_id, instrument_id.symbol, AssetClass.EQUITY, USD, 2, step, ten, Quantity.from_int(1), "STK", 0,
+        expiry, 0, 0,
+    )  # fmt: skip
+
+
+def test_what_has_expired_or_has_no_fresh_price_is_not_traded(ask):
+    """Of three futures the one that lives and is quoted; an instrument that is not there is no error."""
+    gone, stale, alive = future("GONE", DAY - 10), future("STALE", EXPIRY), future("ALIVE", EXPIRY)
+    also = [(gone, 101.0, DAY - 20), (stale, 101.0, DAY - 7 * 10**9), (alive, 101.0, DAY - 6 * 10**9)]
+    names = ("GONE.SIM", "STALE.SIM", "NONE.SIM", "ALIVE.SIM")
+    config = {"instruments": {"STK.SIM": names}, "max_quote_age_seconds": 6.5}
+    (request,), actor = ask({CALL.id: -10}, config, also=also)
+    assert set(request.orders) == {"ALIVE.SIM"}
+    assert request.orders["ALIVE.SIM"]["quantity"] == round(10 * unit(CALL)[0] / (101.0 * 10 * 0.01))
+    assert actor.compute()["STK.SIM"].status == "hedged"
 
 
 def test_a_beta_says_how_far_an_instrument_moves_with_its_underlying(ask):
@@ -156,16 +179,6 @@ def test_settings_by_underlying_scale_its_exposures(ask):
     (plain,), _ = ask({CALL.id: -10}, {})
     (scaled,), _ = ask({CALL.id: -10}, {"spot_move": {"STK.SIM": 0.03, "ETC.SIM": 9.0}})
     assert scaled.before["delta"] == pytest.approx(3 * plain.before["delta"])
-
-
-def test_a_node_s_configuration_makes_the_same_settings():
-    """As strings, the way of an importable actor."""
-    given = {"instruments": {"STK.SIM": ["STK.SIM"]}, "triggers": ["STK.SIM"], "bar_types": [str(BARS)]}
-    decoded = HedgeActorConfig.parse(json.dumps(given | {"target": "minimum_es"}))
-    instruments = {"STK.SIM": ("STK.SIM",)}
-    expected = HedgeActorConfig(instruments=instruments, triggers=(STOCK,), bar_types=(BARS,), target="minimum_es")
-    assert decoded == expected
-    assert HedgeActor(decoded).config.instruments == instruments
 
 
 def test_stock_that_is_held_counts(ask):
@@ -276,33 +289,3 @@ def test_nothing_held_is_nothing_asked(ask):
     requests, actor = ask({}, {})
     assert requests == []
     assert actor.compute()["STK.SIM"].reason == "nothing is held"
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"target": "gamma"}, "`target` must be one of delta, delta_gamma_vega"),
-        ({"instruments": {}}, "`instruments` must name at least one underlying, was empty"),
-        ({"instruments": {"A.X": ()}}, r"`instruments` of A.X must be a tuple of instrument IDs, was \(\)"),
-        ({"instruments": {"A.X": ("B",)}}, "`instruments` of A.X must be instrument IDs, was 'B'"),
-        ({"instruments": {"A.X": ("F.X",), "B.X": ("F.X",)}}, "must have F.X once, was with A.X and B.X"),
-        ({"betas": {"STK.SIM": 0.0}}, "`betas` must be numbers other than 0 of `instruments`, that of STK.SIM was 0"),
-        ({"betas": {"FUT.SIM": 1.0}}, "that of FUT.SIM was 1.0"),
-        ({"target": "minimum_es"}, "`bar_types` must have bars of STK.SIM for the target minimum_es"),
-        ({"target": "minimum_es", "bar_types": (BARS,), "volatility_indices": {"STK.SIM": "VIX.SIM"}}, "of VIX.SIM"),
-        ({"level": 0.9999}, "`levels`"),
-        ({"cost_weight": -1.0}, "`cost_weight` must be at least 0, was -1.0"),
-        ({"rate": math.nan}, "`rate` must be a finite number, was nan"),
-        ({"dividend_yields": {"STK.SIM": math.inf}}, "`dividend_yields` of STK.SIM must be a finite number"),
-        ({"scenarios": 0}, "`scenarios` must be a whole number of at least 2, was 0"),
-        ({"bands": {"rho": 1.0}}, "`bands` must be on delta, gamma, vega, was on 'rho'"),
-        ({"bands": {"delta": -1.0}}, "must be at least 0, that of delta was -1.0"),
-        ({"spot_move": {"ETF.SIM": 0.01}}, "`spot_move` of STK.SIM must be a finite number, was None"),
-        ({"spot_move": 0.0}, "`spot_move` of STK.SIM must be above 0, was 0.0"),
-        ({"timer_seconds": 0.0}, "`timer_seconds` must be above 0, was 0.0"),
-        ({"option_days": (30.0, 7.0)}, "`option_days` must be two ascending numbers of days"),
-    ],
-)
-def test_an_error_names_argument_requirement_and_value(change, message):
-    with pytest.raises(InputError, match=message):
-        HedgeActor(HedgeActorConfig(**{"instruments": {"STK.SIM": ("STK.SIM",)}} | change))
