@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 
 from nautilus_metal.errors import InputError
 
+TRIANGLES = 1 << 24  # elements of all triangles that are not worth narrower blocks
 BLOCK = 64  # a block's triangle stays in the L1 cache, and is wide enough for matmul to run at speed
 
 
@@ -100,9 +101,11 @@ def _solve(x: Tensor, rate: float | Tensor, start: Tensor | None) -> Tensor:
 
 
 def _width(x: Tensor, rate: float | Tensor) -> int:
-    """Steps of a block: so few that triangles of many decays take no more than four times the room of `x`."""
+    """Steps of a block: so few that the triangles of very many decays take no more than four times the room of `x`."""
     width = min(BLOCK, x.shape[-1])
-    return min(width, isqrt(4 * x.numel() // rate.numel())) if isinstance(rate, Tensor) else width
+    if not isinstance(rate, Tensor) or rate.numel() * width * width <= TRIANGLES:
+        return width
+    return min(width, isqrt(4 * x.numel() // rate.numel()))
 
 
 @lru_cache(maxsize=64)

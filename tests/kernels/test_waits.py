@@ -11,7 +11,7 @@ pytestmark = pytest.mark.gpu
 KERNELS = {
     check.name: check
     for check in (*series_checks.CHECKS, *scenario_checks.CHECKS, *option_checks.CHECKS)
-    if not check.name.startswith(("paths", "payoffs", "heston", "longstaff"))
+    if not check.name.startswith(("paths", "payoffs", "merton", "heston", "longstaff"))
 }
 
 
