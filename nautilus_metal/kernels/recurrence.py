@@ -101,7 +101,7 @@ def _solve(x: Tensor, rate: float | Tensor, start: Tensor | None) -> Tensor:
 
 
 def _width(x: Tensor, rate: float | Tensor) -> int:
-    """Steps of a block: so few that the triangles of very many decays take no more than four times the room of `x`."""
+    """Steps of a block: so few that triangles of very many decays take at most four times the room of `x`."""
     width = min(BLOCK, x.shape[-1])
     if not isinstance(rate, Tensor) or rate.numel() * width * width <= TRIANGLES:
         return width
