@@ -2,26 +2,30 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from nautilus_metal.actors.bar_history import BarHistory
+from nautilus_metal.actors.engine import MetalEngine
 from nautilus_metal.actors.hedge_config import HedgeActorConfig, check_config
-from nautilus_metal.actors.hedge_market import HedgeMarket, Market
-from nautilus_metal.actors.hedge_target import hedge, hedge_instruments, nothing
-from nautilus_metal.errors import InputError
+from nautilus_metal.actors.hedge_market import HedgeMarket
+from nautilus_metal.actors.hedge_target import Moment, hedge, moment_of
+from nautilus_metal.actors.one_at_a_time import OneAtATime
+from nautilus_metal.actors.runtime import Outcome
+from nautilus_metal.engine import ComputeEngine
+from nautilus_metal.engine.cancel import CancelToken
 from nautilus_metal.host import (
     Actor,
     Bar,
     InstrumentId,
     QuoteTick,
-    after_time_stamp,
     every,
     follow_option_greeks,
     publish,
     request_history,
 )
 from nautilus_metal.messages import HedgeRequest
-from nautilus_metal.risk.hedge_terms import UNNEEDED, HedgeInstrument, HedgeResult
+from nautilus_metal.risk.hedge_terms import UNNEEDED, HedgeResult
 
 
 class HedgeActor(Actor):
@@ -29,7 +33,8 @@ class HedgeActor(Actor):
 
     The figures are of one moment after all data and fills of a time stamp. Each underlying is hedged by itself: risk
     that two of them share is in neither request. What is held and cannot be valued is listed in the request's
-    `uncovered` and is in no figure; where nothing can be valued, the request says "infeasible".
+    `uncovered` and is in no figure; where nothing can be valued, the request says "infeasible". In a live system
+    hedges are found beside the event loop.
 
     Parameters
     ----------
@@ -50,7 +55,8 @@ class HedgeActor(Actor):
     def __init__(self, config: HedgeActorConfig) -> None:
         check_config(config)
         super().__init__(config)
-        self._pending = False
+        self._line = OneAtATime(self, self._find)
+        self._ticket = CancelToken()
         self._market = HedgeMarket(config)
         self._history = BarHistory(config.window)
         self.last_results: dict[str, HedgeResult] = {}
@@ -61,6 +67,7 @@ class HedgeActor(Actor):
         The message bus keeps its subscribers over a reset, so that this is done once and not at every start.
         """
         super().register_base(portfolio, msgbus, cache, clock)
+        self.engine = MetalEngine.of(self)
         follow_option_greeks(self, self._market.options.take_greeks)
 
     def on_start(self) -> None:
@@ -72,13 +79,12 @@ class HedgeActor(Actor):
         for name in dict.fromkeys([*self.config.triggers, *traded]):
             self.subscribe_quote_ticks(name)
         if self.config.timer_seconds is not None:
-            every(self, f"{self.id}-timer", self.config.timer_seconds, self._tick)
+            every(self, f"{self.id}-timer", self.config.timer_seconds, self._line.request)
 
     def on_quote_tick(self, tick: QuoteTick) -> None:
         """Compute once the time stamp of a trigger is complete."""
-        if not self._pending and tick.instrument_id in self.config.triggers:
-            self._pending = True
-            after_time_stamp(self, f"{self.id}-tick", self._tick)
+        if tick.instrument_id in self.config.triggers:
+            self._line.request()
 
     def on_bar(self, bar: Bar) -> None:
         """Take a close into the history."""
@@ -89,11 +95,17 @@ class HedgeActor(Actor):
         if isinstance(data, Bar):
             self._history.take(data)
 
+    def on_stop(self) -> None:
+        """Give up what is in flight."""
+        self._ticket.cancel()
+        self._line.reset()
+
     def on_reset(self) -> None:
         """Forget history, volatilities and the last figures."""
         self._history.reset()
         self._market.reset()
-        self._pending, self.last_results = False, {}
+        self._line.reset()
+        self.last_results = {}
 
     def compute(self) -> dict[str, HedgeRequest]:
         """Work out the hedges of this moment, whether or not they are needed, without publishing them.
@@ -103,31 +115,37 @@ class HedgeActor(Actor):
         dict of str to HedgeRequest
             By underlying; with the status "unneeded" where the exposures are within their bands.
         """
-        return {underlying: self._hedged(underlying) for underlying in self.config.instruments}
+        moments = self._moments()
+        return self._requests(moments, [hedge(self.config, moment) for moment in moments])
 
-    def _tick(self) -> None:
-        self._pending = False
-        for request in self.compute().values():
+    def _moments(self) -> list[Moment]:
+        choose, now = self.config.target != "delta", self.clock.timestamp_ns()
+        markets = (self._market.read(self.cache, name, choose, now) for name in self.config.instruments)
+        return [moment_of(self.config, market, self._history) for market in markets]
+
+    def _find(self, _skipped: int) -> None:
+        moments, config = self._moments(), self.config
+
+        def work(_engine: ComputeEngine) -> list[HedgeResult]:
+            return [hedge(config, moment) for moment in moments]
+
+        self._ticket = self.engine.submit(work, partial(self._done, moments))
+
+    def _done(self, moments: Sequence[Moment], outcome: Outcome[list[HedgeResult]]) -> None:
+        for request in self._requests(moments, outcome.result()).values():
             if request.status != UNNEEDED:
                 publish(self, request)
+        self._line.ended()
 
-    def _hedged(self, underlying: str) -> HedgeRequest:
-        choose = self.config.target != "delta"
-        market = self._market.read(self.cache, underlying, choose, self.clock.timestamp_ns())
-        instruments: list[HedgeInstrument] = []
-        try:
-            instruments = hedge_instruments(self.config, market)
-            result = hedge(self.config, market, instruments, self._history)
-        except InputError as error:  # a price or a history that fits no formula: an answer, not the end of the run
-            result = nothing(str(error))
-        self.last_results[underlying] = result
-        return self._request(result, market, instruments)
+    def _requests(self, moments: Sequence[Moment], results: Sequence[HedgeResult]) -> dict[str, HedgeRequest]:
+        names = [moment.market.underlying for moment in moments]
+        self.last_results = dict(zip(names, results, strict=True))
+        made = (self._request(*pair) for pair in zip(results, moments, strict=True))
+        return dict(zip(names, made, strict=True))
 
-    def _request(
-        self, result: HedgeResult, market: Market, instruments: Sequence[HedgeInstrument]
-    ) -> HedgeRequest:
-        now = self.clock.timestamp_ns()
-        facts = {one.name: one for one in instruments}
+    def _request(self, result: HedgeResult, moment: Moment) -> HedgeRequest:
+        now, market = self.clock.timestamp_ns(), moment.market
+        facts = {one.name: one for one in moment.instruments}
         orders = {
             name: {
                 "quantity": quantity,

@@ -1,13 +1,14 @@
 """From a market and the settings of a HedgeActor to its hedge: what may be traded, and how much of it."""
 
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from nautilus_metal.actors.bar_history import BarHistory
 from nautilus_metal.actors.hedge_config import TARGETS, HedgeActorConfig, of_underlying
 from nautilus_metal.actors.hedge_market import Market, nearest_options
+from nautilus_metal.errors import InputError
 from nautilus_metal.risk import Book
 from nautilus_metal.risk.book import Array
 from nautilus_metal.risk.greeks import book_greeks
@@ -17,27 +18,63 @@ from nautilus_metal.risk.scenario_hedges import minimum_es_hedge, minimum_varian
 from nautilus_metal.risk.scenario_pnl import scenario_pnl
 
 
-def hedge(
-    config: HedgeActorConfig, market: Market, instruments: Sequence[HedgeInstrument], history: BarHistory
-) -> HedgeResult:
-    """Find the trades against the risk of what is held and has a value.
+@dataclass(frozen=True)
+class Moment:
+    """What a hedge is found from, of one underlying at one time.
 
-    Parameters
+    Attributes
     ----------
-    config : HedgeActorConfig
-        The target, bands and limits.
     market : Market
-        The moment.
-    instruments : sequence of HedgeInstrument
-        What may be traded, as `hedge_instruments` finds it.
-    history : BarHistory
-        What scenarios are made from.
-
-    Raises
-    ------
-    InputError
-        If prices or a history fit no formula.
+        Positions and prices.
+    instruments : tuple of HedgeInstrument
+        What may be traded.
+    returns : ndarray
+        History of the underlying, shape (periods, 1); empty where no scenarios are asked for or it is too short.
+    volatility_returns : dict of str to ndarray
+        Log changes of its volatility index, where it has one.
+    missing : str or None
+        Why there are no scenarios, where they are asked for.
+    failure : str or None
+        Why there is no answer at all.
     """
+
+    market: Market
+    instruments: tuple[HedgeInstrument, ...]
+    returns: Array
+    volatility_returns: dict[str, Array]
+    missing: str | None
+    failure: str | None
+
+
+def moment_of(config: HedgeActorConfig, market: Market, history: BarHistory) -> Moment:
+    """Take what a hedge needs of the system, so that it can be found on another thread."""
+    instruments: tuple[HedgeInstrument, ...] = ()
+    failure, underlying = None, market.underlying
+    try:
+        instruments = tuple(hedge_instruments(config, market))
+    except InputError as error:  # a price that fits no formula
+        failure = str(error)
+    if TARGETS[config.target]:
+        return Moment(market, instruments, np.zeros((0, 1)), {}, None, failure)
+    missing = history.window.uncovered([underlying], config.min_observations).get(underlying)
+    returns = np.zeros((0, 1)) if missing else history.window.returns([underlying])
+    changes = history.volatility_changes(config.volatility_indices, [underlying], config.min_observations)
+    return Moment(market, instruments, returns, changes, missing, failure)
+
+
+def hedge(config: HedgeActorConfig, moment: Moment) -> HedgeResult:
+    """Find the trades against the risk of what is held and has a value; from any thread.
+
+    Prices or a history that fit no formula are an answer with a reason, not the end of a run.
+    """
+    try:
+        return nothing(moment.failure) if moment.failure else _hedge(config, moment)
+    except InputError as error:
+        return nothing(str(error))
+
+
+def _hedge(config: HedgeActorConfig, moment: Moment) -> HedgeResult:
+    market, instruments = moment.market, moment.instruments
     held = [name for name in market.held if name in market.lines]
     if not held and not market.uncovered:
         return nothing("nothing is held", UNNEEDED)
@@ -51,10 +88,9 @@ def hedge(
         table = exposures(config, market.underlying, units)
         book = dict(zip(TARGETS[config.target], (table @ quantities).tolist(), strict=True))
         return exposure_hedge(book, instruments, table[:, rows], config.bands)
-    reason = history.window.uncovered([market.underlying], config.min_observations).get(market.underlying)
-    if reason is not None:
-        return nothing(f"no scenarios of {market.underlying}: {reason}")
-    pnl = _scenarios(config, market.underlying, units, history)
+    if moment.missing is not None:
+        return nothing(f"no scenarios of {market.underlying}: {moment.missing}")
+    pnl = _scenarios(config, moment, units)
     if config.target == "minimum_variance":
         return minimum_variance_hedge(quantities @ pnl, instruments, pnl[rows], config.cost_weight)
     return minimum_es_hedge(quantities @ pnl, instruments, pnl[rows], config.level, config.cost_weight)
@@ -78,11 +114,11 @@ def exposures(config: HedgeActorConfig, underlying: str, book: Book) -> Array:
     return np.stack(rows[: len(TARGETS[config.target])])
 
 
-def _scenarios(config: HedgeActorConfig, underlying: str, book: Book, history: BarHistory) -> Array:
+def _scenarios(config: HedgeActorConfig, moment: Moment, book: Book) -> Array:
     """P&L of each position in the scenarios of a VaR, shape (positions, scenarios)."""
     return scenario_pnl(
         book,
-        history.window.returns([underlying]),
+        moment.returns,
         config.model,
         config.horizon,
         config.scenarios,
@@ -91,9 +127,7 @@ def _scenarios(config: HedgeActorConfig, underlying: str, book: Book, history: B
         periods_per_year=config.periods_per_year,
         vol_of_vol=config.vol_of_vol,
         spot_vol_correlation=config.spot_vol_correlation,
-        volatility_returns=history.volatility_changes(
-            config.volatility_indices, [underlying], config.min_observations
-        ),
+        volatility_returns=moment.volatility_returns,
         **config.model_options,
     )
 

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from nautilus_metal.actors.one_at_a_time import OneAtATime
 from nautilus_metal.actors.risk_config import RiskActorConfig, least_scenarios
 from nautilus_metal.actors.risk_tick import Inputs, Pace, TickFigures, tick_figures
 from nautilus_metal.actors.runtime import Outcome
 from nautilus_metal.engine import ComputeEngine
-from nautilus_metal.host import after_time_stamp, event_loop, later
+from nautilus_metal.host import event_loop, later
 from nautilus_metal.risk import MODELS
 
 
@@ -45,23 +46,19 @@ class TickFlow:
         self._deadline = None if config.deadline_ms is None else config.deadline_ms / 1e3
         self._pace = Pace(config.scenarios, least_scenarios(config.levels), self._deadline)
         self._serial = self._published = 0
+        self._line = OneAtATime(owner, self._start)
         self.reset()
 
     def reset(self) -> None:
         """Forget all requests."""
-        self._pending = self._busy = False
-        self._missed = 0
+        self._line.reset()
         self._give_up: Callable[[], None] = _nothing
         self._call_off: Callable[[], None] = _nothing
         self._pace.reset()
 
     def request(self) -> None:
         """Ask for a tick after all data of the current time stamp."""
-        if self._busy:
-            self._missed += 1
-        elif not self._pending:
-            self._pending = True
-            after_time_stamp(self._owner, f"{self._owner.id}-tick", self._start_pending)
+        self._line.request()
 
     def run_now(self) -> None:
         """Make a tick before returning, whatever is in flight."""
@@ -73,15 +70,10 @@ class TickFlow:
         """Give up the tick in flight; in a backtest make the one that is asked for, as the run may end on it."""
         self._call_off()
         self._give_up()
-        pending, loop = self._pending, event_loop(self._owner.clock)
+        pending, loop = self._line.pending, event_loop(self._owner.clock)
         self.reset()
         if pending and loop is None:
             self.run_now()
-
-    def _start_pending(self) -> None:
-        if self._pending:
-            self._pending = False
-            self._start(0)
 
     def _start(self, skipped: int) -> None:
         started, inputs, early = time.monotonic(), self._inputs(skipped), list[TickFigures]()
@@ -93,13 +85,12 @@ class TickFlow:
                 early.append(tick_figures(inputs, self._config, count, engine))
             return tick_figures(inputs, self._config, stages[-1], engine)
 
-        self._busy = True
         if self._deadline is not None and event_loop(self._owner.clock) is not None:
             late = partial(self._late, inputs, early, started)
             self._call_off = later(self._owner, f"{self._owner.id}-deadline", self._deadline, late)
         arrived = partial(self._arrived, inputs, started)
         ticket = self._owner.engine.submit(work, arrived, *self._size(inputs))
-        if self._busy:
+        if self._line.busy:
             self._give_up = ticket.cancel
 
     def _inputs(self, skipped: int) -> Inputs:
@@ -119,14 +110,12 @@ class TickFlow:
             self._complain("deadline", f"no figures within {self._config.deadline_ms:g} ms")
             return
         self._give_up()
-        self._ended()
         self._hand_out(inputs, early[-1])
-        self._go_on()
+        self._ended()
 
     def _arrived(self, inputs: Inputs, started: float, outcome: Outcome[TickFigures]) -> None:
         self._call_off()
         self._pace.took(time.monotonic() - started)
-        self._ended()
         if outcome.error is None:
             self._hand_out(inputs, outcome.result())
         elif event_loop(self._owner.clock) is None:
@@ -134,28 +123,16 @@ class TickFlow:
         else:
             self._owner.log.error(f"A risk tick failed: {type(outcome.error).__name__}: {outcome.error}")
             self._complain("error", f"{type(outcome.error).__name__}: {outcome.error}")
-        self._go_on()
+        self._ended()
 
     def _ended(self) -> None:
-        self._busy = False
+        self._line.ended()
         self._give_up = self._call_off = _nothing
 
     def _hand_out(self, inputs: Inputs, figures: TickFigures) -> None:
         if inputs.serial > self._published:
             self._published = inputs.serial
             self._publish(inputs, figures)
-
-    def _go_on(self) -> None:
-        """Start the tick that was asked for meanwhile, after what the event loop has to do first."""
-        missed, self._missed = self._missed, 0
-        if missed:
-            self._busy = True
-            after_time_stamp(self._owner, f"{self._owner.id}-tick", partial(self._start_next, missed - 1))
-
-    def _start_next(self, skipped: int) -> None:
-        if self._busy:  # else stopped meanwhile
-            self._start(skipped + self._missed)
-            self._missed = 0
 
 
 def _nothing() -> None:

@@ -118,7 +118,7 @@ class ReturnWindow:
         self.reset()
         if not series:
             return
-        every = np.unique(np.concatenate([periods for periods, _ in series.values()]))
+        every: NDArray[np.int64] = np.unique(np.concatenate([periods for periods, _ in series.values()]))
         logs = np.full((len(series), len(every)), np.nan)
         first = np.empty(len(series), dtype=np.int64)
         columns = np.arange(len(every))
@@ -128,7 +128,7 @@ class ReturnWindow:
             last = np.zeros(len(every), dtype=np.int64)
             last[place] = np.arange(len(place))
             logs[row] = np.where(columns >= place[0], own[np.maximum.accumulate(last)], np.nan)
-        self._load(list(series), every.astype(np.int64), logs, len(every) - 1 - first)
+        self._load(list(series), every, logs, len(every) - 1 - first)
 
     def _load(self, names: list[str], periods: NDArray[np.int64], logs: Array, known: NDArray[np.int64]) -> None:
         """Take a table of log prices, shape (names, periods), with the count of returns known of each name."""
@@ -170,10 +170,10 @@ class ReturnWindow:
             From `state`.
         """
         self.reset()
-        names, periods = [str(name) for name in state["names"]], state["periods"]
+        names, periods = [str(name) for name in state["names"]], state["periods"].astype(np.int64)
         if not len(periods):
             return
-        self._load(names, periods, state["logs"], np.minimum(state["known"], len(periods) - 1))
+        self._load(names, periods, state["logs"], np.minimum(state["known"].astype(np.int64), len(periods) - 1))
         self._restored = self._period
         self.prices = {name: float(p) for name, p in zip(names, state["prices"], strict=True) if not math.isnan(p)}
         self.late = int(state["late"])
