@@ -5,6 +5,7 @@ from Black-Scholes at the VIX of the day, with a skew that does not change over 
 """
 
 import calendar
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -25,8 +26,8 @@ from nautilus_metal.kernels import black_scholes
 from nautilus_metal.risk.option import DAYS_PER_YEAR, YEAR_NS
 
 VENUE = Venue("SIM")
-INDEX, FUND = InstrumentId(Symbol("SPX"), VENUE), InstrumentId(Symbol("SPF"), VENUE)
-INDEX_BARS = BarType.from_str(f"{INDEX}-1-DAY-LAST-EXTERNAL")
+INDEX, FUND, VIX = (InstrumentId(Symbol(name), VENUE) for name in ("SPX", "SPF", "VIX"))
+INDEX_BARS, VIX_BARS = (BarType.from_str(f"{name}-1-DAY-LAST-EXTERNAL") for name in (INDEX, VIX))
 MULTIPLIER = 100  # of an option
 FUND_SHARE = 0.1  # of the index, in one share of the fund
 
@@ -37,6 +38,7 @@ OPTION_TICK, OPTION_SPREAD, FUND_SPREAD = 0.05, 0.005, 0.005  # half spreads: 0.
 PROXY_DECAY, PROXY_PREMIUM = 0.94, 1.15
 FIRST_VIX = date(2014, 1, 3)
 LEAST_DAYS = 60
+HISTORY = 1_000  # closes of the index before the first day, for scenarios
 
 CLOSE_NS = 21 * 3600 * 10**9  # after midnight UTC: the index closes
 SETTLE_NS = CLOSE_NS + 30 * 10**9  # expiring options settle at the close
@@ -71,6 +73,8 @@ class OptionMarket:
         Everything ever quoted.
     quotes : pandas.DataFrame, R rows
         day, contract (indices), bid, ask, mid, volatility, delta, gamma, vega, theta (of one option on one index).
+    history : mapping of date to float
+        Closes of the index on the days before, at most `HISTORY`.
     """
 
     days: tuple[date, ...]
@@ -79,11 +83,12 @@ class OptionMarket:
     from_vix: NDArray[np.bool_]
     contracts: tuple[Contract, ...]
     quotes: pd.DataFrame
+    history: Mapping[date, float]
 
     @property
     def midnight(self) -> NDArray[np.int64]:
         """UNIX nanoseconds of each day's beginning, shape (D,)."""
-        return np.array(self.days, dtype="datetime64[D]").astype(np.int64) * DAY_NS
+        return _midnight(self.days)
 
     @property
     def fund(self) -> NDArray[np.float64]:
@@ -91,17 +96,21 @@ class OptionMarket:
         return np.round(self.index * FUND_SHARE, 3)
 
     def instruments(self) -> list[Any]:
-        """The index, the fund that can be traded, and every option."""
-        return [_index(), _fund(), *(_option(contract) for contract in self.contracts)]
+        """The index, the VIX, the fund that can be traded, and every option."""
+        return [_index(INDEX), _index(VIX), _fund(), *(_option(contract) for contract in self.contracts)]
 
     def data(self) -> list[Any]:
-        """Make the index' bars and all quotes, in order of time, the fund's quote last of its day."""
-        size, made = Quantity.from_int(1_000_000), []
+        """Make the bars of index and VIX and all quotes, in order of time, the fund's quote last of its day."""
+        size = Quantity.from_int(1_000_000)
+        earlier = zip(_midnight(self.history).tolist(), self.history.values(), strict=True)
+        made: list[Any] = [_bar(INDEX_BARS, midnight, close) for midnight, close in earlier]
         ids = [InstrumentId(Symbol(contract.name), VENUE) for contract in self.contracts]
         groups = dict(tuple(self.quotes.groupby("day")))
         for day, midnight in enumerate(self.midnight.tolist()):
-            close, ts = Price(self.index[day], 2), midnight + QUOTE_NS
-            made.append(Bar(INDEX_BARS, close, close, close, close, size, midnight + CLOSE_NS, midnight + CLOSE_NS))
+            ts = midnight + QUOTE_NS
+            made.append(_bar(INDEX_BARS, midnight, self.index[day]))
+            if self.from_vix[day]:
+                made.append(_bar(VIX_BARS, midnight, 100 * self.volatility[day]))
             rows = groups.get(day)
             if rows is not None:
                 for i, bid, ask in zip(rows["contract"], rows["bid"], rows["ask"], strict=True):
@@ -143,10 +152,12 @@ def load(start: date | None, end: date | None) -> OptionMarket:
             f"{volatility.index[-1].date()}), {start} to {end} leaves {len(chosen)}"
         )
     days = tuple(stamp.date() for stamp in chosen.index)
+    earlier = close.loc[close.index < chosen.index[0]].iloc[-HISTORY:]
     index = close.loc[chosen.index].to_numpy(dtype=np.float64)
     level, known = chosen.to_numpy(dtype=np.float64), vix.loc[chosen.index].notna().to_numpy()
     contracts = _listed(days, index)
-    return OptionMarket(days, index, level, known, contracts, _quotes(days, index, level, contracts))
+    history = {stamp.date(): float(price) for stamp, price in earlier.items()}
+    return OptionMarket(days, index, level, known, contracts, _quotes(days, index, level, contracts), history)
 
 
 def smile(at_the_money: Any, spot: Any, strike: Any, years: Any) -> Any:
@@ -225,9 +236,18 @@ def _quotes(
 _GREEKS = ("delta", "gamma", "vega", "theta")
 
 
-def _index() -> IndexInstrument:
+def _midnight(days: Iterable[date]) -> NDArray[np.int64]:
+    return np.array(list(days), dtype="datetime64[D]").astype(np.int64) * DAY_NS
+
+
+def _bar(bar_type: BarType, midnight: int, close: float) -> Bar:
+    price, ts = Price(close, 2), midnight + CLOSE_NS
+    return Bar(bar_type, price, price, price, price, Quantity.from_int(1_000_000), ts, ts)
+
+
+def _index(name: InstrumentId) -> IndexInstrument:
     return IndexInstrument(
-        INDEX, INDEX.symbol, USD, 2, 0, Price.from_str("0.01"), Quantity.from_int(1), ts_event=0, ts_init=0
+        name, name.symbol, USD, 2, 0, Price.from_str("0.01"), Quantity.from_int(1), ts_event=0, ts_init=0
     )
 
 

@@ -26,11 +26,14 @@ from backtests._common import prepare  # noqa: E402
 from backtests._option_ledger import SOURCES, Fill, Ledger, Marks, fill_of, ledger, marks_of  # noqa: E402
 from backtests._option_market import (  # noqa: E402
     FUND,
+    HISTORY,
     INDEX,
     INDEX_BARS,
     QUOTE_NS,
     SETTLE_NS,
     VENUE,
+    VIX,
+    VIX_BARS,
     OptionMarket,
     load,
 )
@@ -61,6 +64,8 @@ LABELS = {
     UNHEDGED: "Unhedged straddles",
     "delta": "Delta hedge",
     "delta_gamma_vega": "Delta-gamma-vega hedge",
+    "minimum_variance": "Minimum-variance hedge",
+    "minimum_es": "Minimum-shortfall hedge",
 }
 MAIN = "delta_gamma_vega"
 
@@ -82,12 +87,19 @@ NOTES = (
     "for the next monthly expiry; they are settled in cash at the close of their last day by the engine. One minute "
     "after each close everything is quoted, sold and hedged; orders fill at bid and ask.",
     "Unhedged is the short straddles alone, their own costs included; a hedged book is the straddles and everything "
-    "that the Hedger trades, from its own run of the engine. Both hedges are executed, not computed afterwards.",
-    "A hedge is traded when an exposure leaves its band, in the deviation of a day's P&L for an index move of 1% and "
-    f"a volatility move of 1 point: {', '.join(f'{name} {band:,.0f}' for name, band in BANDS.items())} USD; the "
-    "cheapest trades back into the bands are asked for.",
+    "that the Hedger trades, from its own run of the engine. All hedges are executed, not computed afterwards.",
+    "By exposures: a hedge is traded when one leaves its band, in the deviation of a day's P&L for an index move of "
+    f"1% and a volatility move of 1 point: {', '.join(f'{name} {band:,.0f}' for name, band in BANDS.items())} USD; "
+    "the cheapest trades back into the bands are asked for.",
     "The delta hedge trades the fund alone: it cannot reach gamma and vega, which are most of the risk that it "
-    "leaves. The delta-gamma-vega hedge trades the fund and out-of-the-money options that are not the ones sold.",
+    "leaves. The others trade the fund and out-of-the-money options that are not the ones sold.",
+    "By scenarios: the minimum-variance and the minimum-shortfall hedge (at 97.5%) trade each day where that lowers "
+    "the risk of the next day by more than it costs. The scenarios are those of a RiskActor, "
+    f"from the index' returns of up to {HISTORY:,} days before, with volatilities that move as the VIX did against "
+    "the index until then. In the first 20 days of VIX they take volatilities as fixed.",
+    "The shortfall leaves out what an option is expected to lose by its decay: that hedge buys more options than are "
+    "sold, most of all just before an expiry, and pays for them.",
+    f"Limits: {FUND_LIMIT:,.0f} shares of the fund and {OPTION_LIMIT:,.0f} contracts of each option.",
 )
 
 
@@ -102,7 +114,7 @@ class Outcome:
     seconds: float
 
 
-def build(market: OptionMarket, target: str) -> tuple[BacktestEngine, Hedger]:
+def build(market: OptionMarket, target: str, options: BacktestOptions) -> tuple[BacktestEngine, Hedger]:
     """Make the engine with data, seller, hedge actor and hedger: what a user's own script would hold."""
     engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
     engine.add_venue(
@@ -117,7 +129,7 @@ def build(market: OptionMarket, target: str) -> tuple[BacktestEngine, Hedger]:
         engine.add_instrument(instrument)
     engine.add_data(market.data(), sort=False)
     engine.sort_data()
-    engine.add_actor(hedge_actor(target))
+    engine.add_actor(hedge_actor(target, options))
     last = int(market.midnight[-1]) + SETTLE_NS
     engine.add_strategy(
         ShortStraddle(
@@ -131,7 +143,7 @@ def build(market: OptionMarket, target: str) -> tuple[BacktestEngine, Hedger]:
     return engine, hedger
 
 
-def hedge_actor(target: str) -> HedgeActor:
+def hedge_actor(target: str, options: BacktestOptions) -> HedgeActor:
     """Make the actor that asks for a hedge after each day's quotes."""
     return HedgeActor(
         HedgeActorConfig(
@@ -142,13 +154,18 @@ def hedge_actor(target: str) -> HedgeActor:
             hedger=HEDGER,
             limits={str(FUND): FUND_LIMIT},
             option_limit=OPTION_LIMIT,
+            bar_types=(INDEX_BARS, VIX_BARS),
+            volatility_indices={str(INDEX): str(VIX)},
+            model=options.models[0],
+            scenarios=options.scenarios,
+            seed=options.seed,
         )
     )
 
 
 def execute(market: OptionMarket, marks: Marks, target: str, options: BacktestOptions) -> Outcome:
     """Run the engine once, with one hedge."""
-    engine, hedger = build(market, target)
+    engine, hedger = build(market, target, options)
     fills: list[Fill] = []
     requests: list[HedgeRequest] = []
     progress = Progress(f"{options.name} {target}", len(market.days)) if options.progress else None
@@ -200,7 +217,7 @@ def run(options: BacktestOptions) -> int:
     Parameters
     ----------
     options : BacktestOptions
-        The user's choices; the scenario models have no part in this backtest.
+        The user's choices; the first of the models makes the scenarios of the hedges that are fitted on some.
 
     Returns
     -------
@@ -241,6 +258,7 @@ def reported(
         warning=WARNING,
         wall_seconds=sum(outcome.seconds for outcome in outcomes.values()),
         settings={
+            "scenarios of the last two hedges": f"{options.scenarios:,}, {options.models[0]}, seed {options.seed}",
             "straddles sold": f"{len({fill.ts for fill in sold if fill.quantity < 0})}, {CONTRACTS} contracts a leg",
             "starting cash": f"{STARTING_CASH:,} USD",
             "days with a VIX": f"{int(market.from_vix.sum()):,} of {len(market.days):,}; a proxy on the others",

@@ -16,7 +16,7 @@ from nautilus_metal.report.svg import Frame, axes, canvas, label, line, minus, s
 WORST_DAYS = 10
 TRAILING = 60
 GREY = "#7d8a98"
-COLOURS = (GREY, PALETTE[1], PALETTE[0], PALETTE[2])  # of the books, unhedged first
+COLOURS = (GREY, PALETTE[1], PALETTE[0], *PALETTE[2:])  # of the books, unhedged first
 
 
 def write_hedge_page(run: HedgeRun, path: Path) -> None:

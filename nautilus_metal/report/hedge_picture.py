@@ -11,6 +11,8 @@ from nautilus_metal.report.hedge_page import COLOURS
 from nautilus_metal.report.hedge_run import HEADINGS, UNHEDGED, HedgeRun, attribution_rows, measure_rows
 from nautilus_metal.report.picture import INK, RED, SOFT, blank_figure
 
+ROW, LINE = 0.019, 0.0165  # heights of a table's row and of a line of text, of the picture's
+
 
 def write_hedge_picture(run: HedgeRun, path: Path) -> None:
     """Draw daily and cumulative P&L, its sources and the verdict into a PNG file.
@@ -24,9 +26,11 @@ def write_hedge_picture(run: HedgeRun, path: Path) -> None:
     figure.text(0.075, 0.968, run.title, fontsize=16, fontweight="bold", color=INK)
     warning = "\n".join(textwrap.wrap(run.warning, 170))
     figure.text(0.075, 0.960, warning, fontsize=9.5, color=RED, va="top", linespacing=1.3)
-    figure.text(0.075, 0.918, "\n".join(run.conclusion()), fontsize=9.5, color=INK, va="top", linespacing=1.35)
-    grid = figure.add_gridspec(3, 2, height_ratios=[2.2, 2.2, 2.2], hspace=0.34, wspace=0.14,
-                               left=0.075, right=0.985, top=0.83, bottom=0.24)  # fmt: skip
+    conclusion = run.conclusion()
+    figure.text(0.075, 0.918, "\n".join(conclusion), fontsize=9.5, color=INK, va="top", linespacing=1.35)
+    table = ROW * (len(run.books) + 1)
+    grid = figure.add_gridspec(3, 2, hspace=0.34, wspace=0.14, left=0.075, right=0.985,
+                               top=0.883 - LINE * len(conclusion), bottom=2 * table + 0.085)  # fmt: skip
     bounds = _bounds(run)
     for row, (book, colour) in enumerate(((UNHEDGED, COLOURS[0]), (run.main, PALETTE[0]))):
         _daily(figure.add_subplot(grid[row, :]), run, book, colour, bounds)
@@ -40,8 +44,8 @@ def write_hedge_picture(run: HedgeRun, path: Path) -> None:
         panel.set_ylabel(run.currency, color=SOFT, fontsize=9)
         panel.axhline(0, color="#8e98a3", lw=0.7)
         panel.margins(x=0.005)
-    _table(figure.add_axes((0.075, 0.115, 0.91, 0.085)), [HEADINGS, *measure_rows(run)])
-    _table(figure.add_axes((0.075, 0.015, 0.91, 0.085)), attribution_rows(run))
+    _table(figure.add_axes((0.075, table + 0.03, 0.91, table)), [HEADINGS, *measure_rows(run)])
+    _table(figure.add_axes((0.075, 0.015, 0.91, table)), attribution_rows(run))
     figure.savefig(path)
 
 
