@@ -14,6 +14,7 @@ from nautilus_trader.model.objects import Money, Price, Quantity
 from nautilus_trader.model.position import Position
 
 from nautilus_metal.actors import HedgeActor, HedgeActorConfig, RiskActor, RiskActorConfig
+from nautilus_metal.actors.hedge_market import HedgeMarket, Market
 from nautilus_metal.messages import HEDGE_REQUEST_TOPIC
 from strategies.hedger import Hedger, HedgerConfig
 from tests.actors.conftest import CASH, DAY, System, bar_type, bars, equity, walk
@@ -49,6 +50,11 @@ class Floor(System):
         self.hedge_actor = HedgeActor(HedgeActorConfig(**settings))
         self.run([self.hedge_actor, *actors], [Buyer({2: orders}, clock), hedger])
         return self
+
+    def seen(self, underlying: str) -> Market:
+        """The market at the end, with options to choose from."""
+        reader = HedgeMarket(self.hedge_actor.config)
+        return reader.read(self.engine.cache, underlying, True, self.engine.kernel.clock.timestamp_ns())
 
     def traded(self, name: str, days: int) -> np.ndarray:
         """What the hedger holds of an instrument at the end of each day, shape (days,)."""
@@ -156,6 +162,8 @@ def test_a_coin_s_option_is_hedged_by_the_inverse_perpetual(floor):
     options = -20 * np.diff(dollars)[2:]
     perpetuals = held[2:-1] * (spots[3:] / spots[2:-1] - 1.0)
     assert left(options + perpetuals, options) < 0.35
+    seen = run.seen(perp)
+    assert seen.lines[str(call)].cost == pytest.approx(1e-5 * spots[-1], rel=1e-6)
     # the host books coin: of a fill, at the next day's price, what the dollars above are worth there
     fill = next(fill for fill in run.fills if fill.instrument_id == perpetual.id)
     position, later = Position(perpetual, fill), perpetual.make_price(spots[2])
@@ -226,3 +234,4 @@ def test_one_actor_hedges_two_underlyings_each_by_itself(floor):
     assert {request.status for request in by_underlying["AAA.XNYS"]} == {"hedged"}
     assert any(request.status == "infeasible" for request in by_underlying["BBB.XNYS"])
     assert set(run.hedge_actor.last_results) == set(names)
+    assert set(run.seen("AAA.XNYS").lines) == {"AAA.XNYS", "AAA-C.XNYS", "AAA-P.XNYS"}
