@@ -29,6 +29,7 @@ class _Part:
 
 _PARTS = {
     "engine": _Part("MetalEngineActor", "MetalEngineConfig"),
+    "conditions": _Part("ConditionsActor", "ConditionsActorConfig"),
     "risk": _Part("RiskActor", "RiskActorConfig", several=True),
     "hedge": _Part("HedgeActor", "HedgeActorConfig", several=True),
     "gate": _Part("RiskGate", "RiskGateConfig"),
@@ -39,6 +40,7 @@ _PARTS = {
 def live_config(
     *,
     engine: Settings | None = None,
+    conditions: Settings | None = None,
     risk: Settings | Sequence[Settings] = (),
     hedge: Settings | Sequence[Settings] = (),
     gate: Settings | None = None,
@@ -50,6 +52,8 @@ def live_config(
     ----------
     engine : MetalEngineConfig or mapping, optional
         Settings of the engine that all share; defaults where not given.
+    conditions : ConditionsActorConfig or mapping, optional
+        Settings of the watch over heat and memory pressure; none where not given.
     risk : RiskActorConfig or mapping, or a sequence of them, optional
         Settings of each RiskActor.
     hedge : HedgeActorConfig or mapping, or a sequence of them, optional
@@ -77,7 +81,8 @@ def live_config(
     ['nautilus_metal.actors:MetalEngineActor', 'nautilus_metal.actors:RiskActor']
     """
     checks = NodeSettings(_examine)
-    parts = {"engine": engine or {}, "risk": risk, "hedge": hedge, "gate": gate, "controller": controller}
+    parts = {"engine": engine or {}, "conditions": conditions, "risk": risk, "hedge": hedge}
+    parts |= {"gate": gate, "controller": controller}
     made = _metal(checks, parts, "")
     _refuse(checks, "live_config")
     return made

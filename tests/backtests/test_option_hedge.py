@@ -202,7 +202,13 @@ def test_option_hedge_end_to_end(tmp_path, capsys, monkeypatch, device):
 
     monkeypatch.setattr(option_hedge, "execute", kept)
     options = option_hedge.BacktestOptions(
-        "option_hedge", device=device, start=START, end=END, out=tmp_path, scenarios=2_000
+        "option_hedge",
+        device=device,
+        models=("filtered_historical",),
+        start=START,
+        end=END,
+        out=tmp_path,
+        scenarios=2_000,
     )
     assert option_hedge.run(options) == 0
     facts = json.loads((tmp_path / "summary.json").read_text())
@@ -268,3 +274,12 @@ def test_the_command_lists_and_runs_it(tmp_path, capsys):
     assert main([*command, "--quiet"]) == 2
     assert "must leave at least 60 days" in capsys.readouterr().err
     assert market_module.LEAST_DAYS == 60
+
+
+def test_hedges_fitted_on_scenarios_run_where_a_model_is_named():
+    from backtests import option_hedge
+
+    plain = option_hedge.chosen(option_hedge.BacktestOptions("option_hedge"))
+    named = option_hedge.chosen(option_hedge.BacktestOptions("option_hedge", models=("normal",)))
+    assert list(plain) == ["unhedged", "delta", "delta_gamma_vega"]
+    assert list(named) == [*plain, "minimum_variance", "minimum_es"]

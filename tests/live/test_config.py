@@ -28,15 +28,17 @@ ACCOUNT = {"venue": "SIM", "starting_balances": ["1000 USD"]}
 def test_actors_come_in_the_order_in_which_they_need_each_other():
     parts = live_config(
         engine={"device": "cpu"},
+        conditions={"seconds": 5.0},
         risk=[{"component_id": "RiskActor-A"}, RiskActorConfig(component_id="RiskActor-B", var_limit={0.99: 5.0})],
         gate={"var_limit": {"0.99": 5.0}},
         controller=RiskControllerConfig(halt_after_reports=3),
     )
     config = TradingNodeConfig(trader_id="A-001", **parts)
     made = [ActorFactory.create(importable) for importable in config.actors]
-    assert [type(actor).__name__ for actor in made] == ["MetalEngineActor", "RiskActor", "RiskActor", "RiskGate"]
-    assert [str(actor.id) for actor in made[1:3]] == ["RiskActor-A", "RiskActor-B"]
-    assert made[2].config.var_limit == {0.99: 5.0}
+    names = ["MetalEngineActor", "ConditionsActor", "RiskActor", "RiskActor", "RiskGate"]
+    assert [type(actor).__name__ for actor in made] == names
+    assert [str(actor.id) for actor in made[2:4]] == ["RiskActor-A", "RiskActor-B"]
+    assert made[3].config.var_limit == {0.99: 5.0}
     assert config.controller.controller_path == "nautilus_metal.actors:RiskController"
     assert config.controller.config["halt_after_reports"] == 3
 
