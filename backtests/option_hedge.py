@@ -98,8 +98,8 @@ NOTES = (
     "leaves. The others trade the fund and out-of-the-money options that are not the ones sold.",
     "By scenarios (where `--model` asks for it): the minimum-variance and the minimum-shortfall hedge (at 97.5%) "
     "trade each day where that lowers the risk of the next day by more than it costs. The scenarios are those of a "
-    f"RiskActor, from the index' returns of up to {HISTORY:,} days before, with volatilities that move as the VIX did "
-    "against the index until then. In the first 20 days of VIX they take volatilities as fixed.",
+    f"RiskActor, from the index' returns of up to {HISTORY:,} days before, with volatilities that move as the VIX did"
+    " against the index until then. In the first 20 days of VIX they take volatilities as fixed.",
     "The shortfall leaves out what an option is expected to lose by its decay: that hedge buys more options than are "
     "sold, most of all just before an expiry, and pays for them.",
     f"Limits: {FUND_LIMIT:,.0f} shares of the fund and {OPTION_LIMIT:,.0f} contracts of each option.",
