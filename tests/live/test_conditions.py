@@ -8,15 +8,11 @@ from nautilus_trader.config import ImportableActorConfig
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from nautilus_metal.actors import MetalEngineActor, MetalEngineConfig, conditions
-from nautilus_metal.actors.conditions import (
-    DEVICE_CONDITIONS_TOPIC,
-    ConditionsActor,
-    ConditionsActorConfig,
-    DeviceConditions,
-)
+from nautilus_metal.actors.conditions import ConditionsActor, ConditionsActorConfig
 from nautilus_metal.engine import placement, shared_engine
 from nautilus_metal.engine.hardware import Conditions
 from nautilus_metal.errors import InputError
+from nautilus_metal.messages import DEVICE_CONDITIONS_TOPIC, DeviceConditions
 
 NORMAL = Conditions("nominal", "normal", ("pmset",))
 HOT = Conditions("serious", "normal", ("pmset",))
