@@ -11,7 +11,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest
 
-# The whole suite on a simulated Apple GPU (tests/mps_sim), with the newest table of MPS operators, then the oldest.
+# The suite on a simulated Apple GPU (tests/mps_sim), with the newest table of MPS operators, then the oldest.
 MPS := $(BIN)/python -m pytest --device mps
 
 test-mps: $(STAMP)

@@ -14,6 +14,9 @@ settings.register_profile("project", deadline=None, derandomize=bool(os.environ.
 settings.load_profile("project")
 
 GPU_KINDS = ("mps", "cuda")
+# Tests by path that name the CPU themselves or compute nothing: on another device only those of them that ask for one
+# run again.
+HOST_ONLY = ("cli/test_cli", "cli/test_live", "kernels/", "live/", "report/", "risk/test_pricing", "test_package")
 os.environ.pop("PYTORCH_ENABLE_MPS_FALLBACK", None)  # it would hide gaps; torch reads it when it is imported
 
 
@@ -42,15 +45,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = config.getoption("--device")
     if chosen not in GPU_KINDS:
         return
-    others = [item for item in items if _engine_of(item) not in (None, chosen)]
-    config.hook.pytest_deselected(items=others)
-    items[:] = [item for item in items if item not in set(others)]
     for item in items:
         if "device" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.gpu)
+    others = {item for item in items if _engine_of(item) not in (None, chosen) or _is_host_only(item)}
+    config.hook.pytest_deselected(items=[item for item in items if item in others])
+    items[:] = [item for item in items if item not in others]
+    for item in items:
         marker = item.get_closest_marker("not_simulated")
         if marker and "mps_sim" in sys.modules:
             item.add_marker(pytest.mark.skip(reason=f"not on the simulated device: {marker.kwargs['reason']}"))
+
+
+def _is_host_only(item: pytest.Item) -> bool:
+    name = item.nodeid.removeprefix("tests/")
+    return name.startswith(HOST_ONLY) and item.get_closest_marker("gpu") is None
 
 
 def _engine_of(item: pytest.Item) -> str | None:
