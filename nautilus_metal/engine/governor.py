@@ -38,20 +38,25 @@ RESPONSES: dict[Pressure, Response] = {
 
 
 def pressure(engine: ComputeEngine) -> Pressure:
-    """Name the pressure on an engine's memory: what is in use, over what its pool may hold now.
+    """Name the pressure on an engine's memory: what new work may not take, over what its pool may hold now.
 
-    In use are loans and, where torch counts them, tensors that others have on the device. The limit falls with the
-    budget's share that `placement.MODES` allows, so that pressure of the whole system counts too.
+    The limit falls with the budget's share that `placement.MODES` allows, so that pressure of the whole system counts
+    too.
     """
     return _level(engine, room(engine))
 
 
 def room(engine: ComputeEngine) -> int:
-    """Bytes that new work may take on the engine's device, idle blocks evicted for it."""
-    pool = engine.pool
-    allocated = KINDS[engine.device.type].allocated_memory(engine.device.index or 0)
-    others = 0 if allocated is None else max(0, allocated - pool.reserved_bytes)
-    return max(0, pool.room_bytes - others)
+    """Bytes that new work may take on the engine's device, idle blocks evicted for it.
+
+    What others have on the device, where torch counts it, leaves less of the device, not of the pool's budget.
+    """
+    pool, index, kind = engine.pool, engine.device.index or 0, KINDS[engine.device.type]
+    allocated = kind.allocated_memory(index)
+    if allocated is None:
+        return pool.room_bytes
+    others, loans = max(0, allocated - pool.reserved_bytes), pool.limit_bytes - pool.room_bytes
+    return max(0, min(pool.room_bytes, kind.total_memory(index) - others - loans))
 
 
 def _level(engine: ComputeEngine, free: int) -> Pressure:

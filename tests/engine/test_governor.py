@@ -134,17 +134,23 @@ def test_what_each_level_does(monkeypatch, loaned, level, evicted, pieces, where
             assert pieces is None or len(sizes) == pieces
 
 
-def test_what_others_hold_on_the_device_is_no_room(monkeypatch, engine):
+def test_what_others_hold_on_the_device_leaves_less_of_it(monkeypatch, engine):
     row = governor.KINDS[engine.device.type]
     columns = {name: getattr(row, name) for name in row.__dataclass_fields__}
-    columns["allocated_memory"] = lambda _: engine.pool.reserved_bytes + 3 * MIB
-    monkeypatch.setitem(governor.KINDS, engine.device.type, type(row)(**columns))
     engine.pool.resize(4 * MIB)
-    assert room(engine) == MIB
-    assert pressure(engine) == "high"
-    columns["allocated_memory"] = lambda _: None
-    monkeypatch.setitem(governor.KINDS, engine.device.type, type(row)(**columns))
-    assert (room(engine), pressure(engine)) == (4 * MIB, "low")
+
+    def machine(total: int, others: int | None) -> tuple[int, str]:
+        columns["total_memory"] = lambda _: total
+        columns["allocated_memory"] = lambda _: None if others is None else engine.pool.reserved_bytes + others
+        monkeypatch.setitem(governor.KINDS, engine.device.type, type(row)(**columns))
+        return room(engine), pressure(engine)
+
+    assert machine(100 * MIB, 3 * MIB) == (4 * MIB, "low")
+    assert machine(100 * MIB, 99 * MIB) == (MIB, "high")
+    assert machine(100 * MIB, 200 * MIB) == (0, "critical")
+    assert machine(100 * MIB, None) == (4 * MIB, "low")
+    with engine.pool.borrow(MIB, torch.uint8):
+        assert machine(100 * MIB, 97 * MIB)[0] == 2 * MIB
 
 
 def test_a_limit_on_the_pool_is_pressure(engine):
