@@ -1,0 +1,68 @@
+"""Work beside a running event loop: one thread does it, the loop only waits."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from typing import Any
+
+from nautilus_metal.engine.cancel import CancelToken
+from nautilus_metal.engine.worker import Job, Worker
+
+_lock = threading.Lock()  # a worker takes jobs from one thread; loops may run in several
+_worker = Worker("nautilus-metal-compat")
+
+
+async def in_background[T](work: Callable[[], T]) -> T:
+    """Do `work` on the worker's thread and wait for it in the running loop, whichever that is.
+
+    Parameters
+    ----------
+    work : callable
+        Without arguments. Jobs run one after the other.
+
+    Returns
+    -------
+    Any
+        What `work` returned.
+
+    Raises
+    ------
+    Exception
+        What `work` raised.
+    asyncio.CancelledError
+        If the awaiting task is cancelled; the work is then given up at its next kernel boundary.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+    context = copy_context()  # the performance contexts around the call see what is done for it
+
+    def attempt() -> tuple[Any, Exception | None]:
+        try:
+            return context.run(work), None
+        except Exception as error:
+            return None, error
+
+    def deliver(outcome: tuple[Any, Exception | None]) -> None:
+        with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
+            loop.call_soon_threadsafe(_settle, answer, outcome)
+
+    job = Job(attempt, deliver, CancelToken())
+    with _lock:
+        _worker.submit(job)
+    try:
+        return await answer
+    finally:
+        if answer.cancelled():
+            job.token.cancel()
+
+
+def _settle(answer: "asyncio.Future[Any]", outcome: tuple[Any, Exception | None]) -> None:
+    if answer.done():
+        return
+    value, error = outcome
+    if error is None:
+        answer.set_result(value)
+    else:
+        answer.set_exception(error)
