@@ -155,10 +155,27 @@ class _Exposures:
             if short:
                 return self.result(INFEASIBLE, self._why(excess, none), none)
             return self.result(UNNEEDED, "less than one lot would be traded", none)
+        if not short and self._limited(trades):
+            short, excess = True, self._excess(trades)
         if short:
             return self.result(INFEASIBLE, self._why(excess, trades), trades)
         left = np.abs(self.given + self.table @ trades) > self.band + _NOTHING * self.risk
         return self.result(HEDGED, "to the nearest lots" if left.any() else "into the bands", trades)
+
+    def _excess(self, trades: Array) -> Array:
+        return np.maximum(np.abs(self.given + self.table @ trades) - self.band, 0.0)
+
+    def _limited(self, trades: Array) -> bool:
+        """Whether one more lot of anything would leave less outside the bands, and a limit forbids it."""
+        now = math.hypot(*self._excess(trades))
+        for i, one in enumerate(self.instruments):
+            for lot in (one.lot, -one.lot):
+                more = trades.copy()
+                more[i] += lot
+                inside = one.range[0] <= more[i] <= one.range[1]
+                if not inside and math.hypot(*self._excess(more)) < now - _NOTHING * self.risk:
+                    return True
+        return False
 
     def _why(self, excess: Array, trades: Array) -> str:
         if not len(self.instruments):

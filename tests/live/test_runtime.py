@@ -50,8 +50,8 @@ def test_a_late_tick_is_published_with_the_scenarios_done_by_then(live_run, make
     )
     made = [report for report in heard.reports if report.positions]
     counts = [report.scenarios for report in made]
-    assert set(counts) <= {5_000, 20_000, 10_000, 2_500, 1_250, 1_000}
-    assert counts[-1] in (10_000, 5_000)  # what the deadline allows: 100 ms of 120, or half of it
+    assert len(set(counts)) > 1
+    assert set(counts) <= {1_000, 1_250, 2_500, 5_000, 10_000}  # 20,000 would sleep for 200 ms of the 120
     errors = {report.scenarios: report.levels["0.99"]["var_se"] / report.var(0.99) for report in made}
     assert errors[min(errors)] > errors[max(errors)]
 

@@ -69,6 +69,13 @@ def test_a_delta_hedge_keeps_its_promises(delta, unit, band, lot, held, limit):
         assert abs(result.after["delta"]) <= band + 0.5 * lot * unit + 1e-6 * abs(delta)
 
 
+def test_a_limit_that_keeps_the_last_lot_away_is_named():
+    fund = HedgeInstrument("FUND", 0.01, lot=5.0, held=48, limit=0.0)
+    result = delta_hedge(298_068.0, fund, unit_delta=6_264.0)
+    assert (result.status, result.trades) == ("infeasible", {"FUND": -45.0})
+    assert result.reason.startswith("limits of FUND leave 16,188 of delta")
+
+
 def test_the_cheapest_trade_stops_at_the_edge_of_the_band():
     result = delta_hedge(1000.0, HedgeInstrument("FUND", cost=1.0), unit_delta=1.0, band=300.0)
     assert result.trades == {"FUND": -700.0}
