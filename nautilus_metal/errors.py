@@ -22,3 +22,7 @@ class OutOfDeviceMemory(DeviceError, MemoryError):
 
 class Cancelled(MetalError):
     """The work was given up on request, at the next kernel boundary."""
+
+
+class TrainingError(MetalError, ArithmeticError):
+    """A training cannot go on: its loss is not finite. The message says where that began."""
