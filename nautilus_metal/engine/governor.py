@@ -51,7 +51,8 @@ def room(engine: ComputeEngine) -> int:
 
     What others have on the device, where torch counts it, leaves less of the device, not of the pool's budget.
     """
-    pool, index, kind = engine.pool, engine.device.index or 0, KINDS[engine.device.type]
+    pool = engine.pool
+    index, kind = pool.device.index or 0, KINDS[pool.device.type]
     allocated = kind.allocated_memory(index)
     if allocated is None:
         return pool.room_bytes
