@@ -11,6 +11,8 @@ from nautilus_metal.compat import config as settings
 from nautilus_metal.compat.config import MetalConfig
 from nautilus_metal.compat.performance import Operation, milliseconds_since, note
 from nautilus_metal.engine import ComputeEngine, available_devices, shared_engine
+from nautilus_metal.engine.blocks import MIB
+from nautilus_metal.engine.compute import budget_bytes
 from nautilus_metal.engine.devices import KINDS, resolve
 from nautilus_metal.engine.governor import cpu_of
 from nautilus_metal.engine.placement import shared_placement, speedup
@@ -32,7 +34,7 @@ class MetalDeviceManager:
     def __init__(self) -> None:
         self.config = MetalConfig()
         self._lock = threading.Lock()
-        self._fractions: dict[torch.device, float] = {}
+        self._fractions: dict[torch.device, float | None] = {}
 
     def device(self) -> torch.device:
         """The device that is computed on: the best one here, or the CPU where FORCE_CPU_FALLBACK is set."""
@@ -61,11 +63,11 @@ class MetalDeviceManager:
             precision = "float32"
         fraction = self.config.memory_fraction
         with self._lock:
-            if fraction is None or self._fractions.get(where) == fraction:
-                return shared_engine(where, precision)
-            engine = shared_engine(where, precision, memory_fraction=fraction)
-            self._fractions[where] = fraction
-            log.info("memory budget on %s: %.1f MB", where, engine.pool.budget_bytes / 2**20)
+            engine = shared_engine(where, precision)
+            if fraction != self._fractions.get(where):
+                engine.pool.resize(budget_bytes(where, fraction))
+                self._fractions[where] = fraction
+                log.info("memory budget on %s: %.1f MB", where, engine.pool.budget_bytes / MIB)
             return engine
 
     def place(self, workload: str, kind: str, elements: int) -> ComputeEngine:

@@ -66,7 +66,7 @@ class Heart:
         """Seconds since the last call for which our threads were ready and had no processor."""
         total = 0.0
         for thread in threading.enumerate():
-            if thread is threading.main_thread() or thread.name == "nautilus-metal":
+            if thread is threading.main_thread() or thread.name.startswith("nautilus-metal"):
                 stat = Path(f"/proc/self/task/{thread.native_id}/schedstat")
                 if stat.exists():
                     waited = int(stat.read_text().split()[1]) * 1e-9

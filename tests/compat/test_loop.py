@@ -1,0 +1,158 @@
+"""Coroutines leave the running loop free, work in any loop, and can be given up."""
+
+import asyncio
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from nautilus_metal import (
+    calculate_bollinger_bands_metal,
+    calculate_macd_metal,
+    calculate_rsi_metal,
+    metal_monte_carlo,
+    price_option_metal,
+)
+from nautilus_metal.compat.background import in_background
+from nautilus_metal.engine.cancel import checkpoint
+from nautilus_metal.errors import InputError
+from tests.live.test_heartbeat import MOST, Heart
+
+TERMS = {
+    "spot_price": 100.0, "strike_price": 105.0, "time_to_expiry": 0.5, "risk_free_rate": 0.03, "volatility": 0.25,
+}  # fmt: skip
+
+
+async def everything(prices: np.ndarray) -> None:
+    """Each coroutine, on more work than is usual."""
+    await price_option_metal(**TERMS, num_simulations=1_000_000)
+    await metal_monte_carlo.simulate_price_paths_gpu(100.0, 0.2, 0.05, 1.0, num_simulations=20_000, num_steps=50)
+    for indicator in (calculate_rsi_metal, calculate_macd_metal, calculate_bollinger_bands_metal):
+        await indicator(prices)
+        await indicator(prices.tolist())
+
+
+def test_the_loop_is_never_blocked(prices):
+    """The best of three runs, for a busy machine also slows what it does not hold up."""
+    many = np.tile(prices, 10)
+
+    async def beaten() -> np.ndarray:
+        heart = Heart()
+        beat = asyncio.create_task(heart.beat())
+        await asyncio.sleep(0.01)
+        await everything(many)
+        beat.cancel()
+        return np.array(heart.late)
+
+    asyncio.run(everything(prices))  # what is loaded on first use
+    for _ in range(3):
+        late = asyncio.run(beaten())
+        if np.percentile(late, 99.0) < MOST:
+            break
+    assert len(late) > 50
+    assert np.percentile(late, 99.0) < MOST
+
+
+def test_calls_at_the_same_time_all_get_their_own_answer(prices):
+    async def together() -> list:
+        return await asyncio.gather(*(calculate_rsi_metal(prices[:500], period=n) for n in range(2, 20)))
+
+    found = asyncio.run(together())
+    assert [result.lookback_period for result in found] == list(range(2, 20))
+    assert [int(np.isnan(result.values).sum()) for result in found] == list(range(2, 20))
+
+
+def test_loops_in_several_threads(prices):
+    answers: dict[int, float] = {}
+
+    def own_loop(number: int) -> None:
+        result = asyncio.run(calculate_rsi_metal(prices[: 100 + number]))
+        answers[number] = float(result.values[-1])
+
+    threads = [threading.Thread(target=own_loop, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    wanted = {number: float(asyncio.run(calculate_rsi_metal(prices[: 100 + number])).values[-1]) for number in range(4)}
+    assert answers == wanted
+
+
+def test_work_that_is_cancelled_is_given_up():
+    given_up = threading.Event()
+
+    def endless() -> None:
+        try:
+            while True:
+                checkpoint()
+                time.sleep(0.001)
+        finally:
+            given_up.set()
+
+    async def cancelled() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(in_background(endless), 0.05)
+        assert await asyncio.wait_for(in_background(lambda: 1), 30) == 1
+
+    asyncio.run(cancelled())
+    assert given_up.is_set()
+
+
+def test_a_long_simulation_stops_when_it_is_cancelled():
+    async def cancelled() -> None:
+        task = asyncio.create_task(price_option_metal(**TERMS, num_simulations=2_000_000_000))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.wait_for(price_option_metal(**TERMS, num_simulations=1000), 30)
+
+    asyncio.run(cancelled())
+
+
+def test_a_job_that_waits_is_cancelled_before_it_starts():
+    ran = []
+    gate = threading.Event()
+
+    async def queued() -> None:
+        first = asyncio.create_task(in_background(lambda: gate.wait(30)))
+        second = asyncio.create_task(in_background(lambda: ran.append(1)))
+        await asyncio.sleep(0.02)
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        gate.set()
+        assert await first is True
+        await in_background(lambda: None)
+
+    asyncio.run(queued())
+    assert not ran
+
+
+def test_errors_arrive_and_the_thread_lives_on():
+    def fail() -> None:
+        raise ZeroDivisionError("once")
+
+    async def twice() -> int:
+        with pytest.raises(ZeroDivisionError, match="once"):
+            await in_background(fail)
+        return await in_background(lambda: 2)
+
+    assert asyncio.run(twice()) == 2
+
+
+def test_a_loop_that_closes_early_harms_nobody():
+    gate = threading.Event()
+
+    async def leaves() -> None:
+        asyncio.get_running_loop().create_task(in_background(lambda: gate.wait(30)))
+        await asyncio.sleep(0.02)
+
+    asyncio.run(leaves())
+    gate.set()
+    assert asyncio.run(in_background(lambda: 3)) == 3
+
+
+def test_errors_of_arguments_come_at_once():
+    with pytest.raises(InputError):
+        asyncio.run(calculate_rsi_metal([1.0], period=0))
