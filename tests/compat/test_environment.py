@@ -67,7 +67,8 @@ def test_forced_to_the_cpu_no_device_is_asked_anything():
 
 
 def test_without_the_variable_the_device_is_asked():
-    done = python(NO_DEVICE + "import nautilus_metal as m\nm.initialize_metal_acceleration()\n", FORCE_CPU_FALLBACK="0")
+    code = NO_DEVICE + "import nautilus_metal as m\nm.initialize_metal_acceleration()\n"
+    done = python(code, FORCE_CPU_FALLBACK="0")
     assert "a device was touched" in done.stderr
 
 

@@ -66,17 +66,18 @@ def test_calls_at_the_same_time_all_get_their_own_answer(prices):
 def test_loops_in_several_threads(prices):
     answers: dict[int, float] = {}
 
+    def last(number: int) -> float:
+        return float(asyncio.run(calculate_rsi_metal(prices[: 100 + number])).values[-1])
+
     def own_loop(number: int) -> None:
-        result = asyncio.run(calculate_rsi_metal(prices[: 100 + number]))
-        answers[number] = float(result.values[-1])
+        answers[number] = last(number)
 
     threads = [threading.Thread(target=own_loop, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    wanted = {number: float(asyncio.run(calculate_rsi_metal(prices[: 100 + number])).values[-1]) for number in range(4)}
-    assert answers == wanted
+    assert answers == {number: last(number) for number in range(4)}
 
 
 def test_work_that_is_cancelled_is_given_up():
