@@ -86,7 +86,7 @@ def test_matlabs_worked_example() -> None:
 
 
 def test_basels_zones() -> None:
-    from nautilus_metal.risk.validation import _binomial_cdf
+    from nautilus_metal.risk.validation.coverage import _binomial_cdf
 
     zones = [traffic_light(count, 250) for count in range(16)]
     assert zones == ["green"] * 5 + ["yellow"] * 5 + ["red"] * 6
