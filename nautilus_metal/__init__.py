@@ -63,6 +63,8 @@ _HOMES = {
         ),
         "compat",
     ),
+    "create_financial_lstm": "models",
+    "create_financial_transformer": "models",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

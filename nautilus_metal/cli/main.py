@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from nautilus_metal import __version__
 from nautilus_metal.cli.backtest import guarded, list_backtests, load
+from nautilus_metal.cli.demo import add_demo
 from nautilus_metal.cli.doctor import add_doctor
 from nautilus_metal.cli.live import add_live
 from nautilus_metal.cli.options import add_options, parsed
@@ -37,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     add_live(commands)
     _add_bench(commands)
     add_doctor(commands)
+    add_demo(commands)
     return parser
 
 

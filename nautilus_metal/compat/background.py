@@ -7,6 +7,8 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
+import torch
+
 from nautilus_metal.engine.cancel import CancelToken
 from nautilus_metal.engine.worker import Job, Worker
 
@@ -48,6 +50,7 @@ async def in_background[T](work: Callable[[], T]) -> T:
         with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
             loop.call_soon_threadsafe(_settle, answer, outcome)
 
+    torch.get_num_threads()  # settles this thread's number before the worker lowers that of threads to come
     job = Job(attempt, deliver, CancelToken())
     with _lock:
         _worker.submit(job)

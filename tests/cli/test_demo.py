@@ -1,0 +1,102 @@
+"""The demonstration runs whole and small, and what it prints is what was computed."""
+
+import re
+
+import numpy as np
+import pytest
+import talib
+import torch
+
+from nautilus_metal.cli import demo_table, main
+from nautilus_metal.cli.demo import PARTS, load_market
+from nautilus_metal.compat import metal_device_manager
+
+
+@pytest.fixture(scope="module")
+def parts() -> dict[str, str]:
+    """What a quick run printed, by the part's title."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("METAL_ACCELERATION_DEBUG", "METAL_MEMORY_FRACTION", "FORCE_CPU_FALLBACK"):
+            patch.delenv(name, raising=False)
+        printed: list[str] = []
+        patch.setattr("builtins.print", lambda *words, **options: printed.append(" ".join(map(str, words))))
+        assert main(["demo", "--quick"]) == 0
+    pieces = re.split(r"^\[(\d+)/(\d+)\] (.*)$", "\n".join(printed), flags=re.MULTILINE)
+    assert [int(number) for number in pieces[1::4]] == list(range(1, len(PARTS) + 1))
+    assert set(pieces[2::4]) == {str(len(PARTS))}
+    return dict(zip(pieces[3::4], pieces[4::4], strict=True))
+
+
+def test_every_part_is_shown_in_order_with_its_time(parts):
+    assert list(parts) == [title for title, _ in PARTS]
+    assert all(re.search(r"^  \(\d+\.\d s\)$", text, re.MULTILINE) for text in parts.values())
+    assert re.search(rf"All {len(PARTS)} parts in \d+\.\d s", parts[PARTS[-1][0]])
+
+
+def test_hardware(parts):
+    assert f"computing on    {metal_device_manager.device()}" in parts["Hardware"]
+
+
+def test_options_are_within_their_errors(parts):
+    text = parts["Option pricing with Greeks, against the closed form"]
+    rows = re.findall(r"^  (price|delta|gamma|vega|theta|rho) +(\S+) +(\S+) +(\S+) +(\S+)$", text, re.MULTILINE)
+    assert len(rows) == 6
+    for name, simulated, error, exact, off in rows:
+        assert abs(float(off)) < 4.5, name
+        assert abs(float(simulated) - float(exact)) < 5 * float(error) + 1e-5, name
+    assert "20,000 paths" in text
+
+
+def test_indicators_are_those_of_the_prices(parts):
+    text = parts["Technical indicators on real prices"]
+    market = load_market(600)
+    name, close, rsi = re.search(r"^  (\w+) +(\d+\.\d\d) +(\d+\.\d\d) ", text, re.MULTILINE).groups()
+    history = np.ascontiguousarray(market.closes[:, market.names.index(name)])
+    assert float(close) == pytest.approx(history[-1], abs=0.006)
+    assert float(rsi) == pytest.approx(talib.RSI(history, 14)[-1], abs=0.02)
+
+
+def test_memory_is_lent_again_refused_and_given_back(parts):
+    text = parts["Memory pool"]
+    assert "found as it was left: True" in text
+    assert "lent again" in text
+    assert "over the budget         refused: 32.0 MB requested" in text
+    before, after = map(float, re.search(r"given back +([\d.]+) to ([\d.]+) MiB", text).groups())
+    assert before - after >= 20.0
+    assert metal_device_manager.config.memory_fraction is None
+
+
+def test_the_table_compares_with_a_gpu_or_says_that_there_is_none(parts):
+    text = parts["GPU against CPU on this machine"]
+    assert len(re.findall(r"^  .* +\d+\.\d\d$", text, re.MULTILINE)) == len(demo_table.WORK)
+    here = metal_device_manager.device().type != "cpu"
+    assert ("CPU / GPU" in text) is here
+    assert ("no GPU is used here" in text) is not here
+    assert "ANSWERS DIFFER" not in text
+
+
+def test_the_table_shows_both_and_does_not_hide_wrong_answers(monkeypatch):
+    """A second CPU engine in a GPU's place."""
+    class Pretended:
+        device = torch.device("cuda", 0)
+        synchronize = staticmethod(lambda: None)
+
+    row = demo_table.Work("sum of {:,}", 8, 4, lambda engine, size: lambda: size + 0.0, 1e-6)
+    wrong = demo_table.Work("wrong {:,}", 8, 4, lambda engine, size: lambda: float(engine.device.type == "cpu"), 1e-6)
+    monkeypatch.setattr(demo_table, "WORK", (row, wrong))
+    monkeypatch.setattr(demo_table.metal_device_manager, "engine", lambda: Pretended())
+    lines = list(demo_table.compared(large=False))
+    assert lines[0].split() == ["work", "CPU", "ms", "cuda:0", "ms", "CPU", "/", "GPU"]
+    assert re.fullmatch(r"sum of 4 +\d+\.\d\d +\d+\.\d\d +\d+\.\d\d", lines[2])
+    assert lines[3].endswith("ANSWERS DIFFER")
+    assert not any("no GPU" in line for line in lines)
+
+
+def test_missing_prices_are_said_in_one_line(capsys, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "skfolio.datasets", None)
+    assert main(["demo"]) == 2
+    assert capsys.readouterr().err == (
+        "nautilus-metal: the demonstration's prices come with skfolio: pip install 'nautilus_metal[examples]'\n"
+    )
