@@ -1,7 +1,7 @@
-"""Quadratic programmes of portfolio choice, many at once: their form, a bound on their optimum, and ADMM.
+r"""Quadratic programmes of portfolio choice, many at once: their form, a bound on their optimum, and ADMM.
 
-A programme is :math:`\\min_x \\tfrac12 x^\\top P x + q^\\top x` subject to :math:`l \\le x \\le u`, :math:`E x = e` and
-:math:`G x \\le h`. Every tensor has the number of problems as its first axis.
+A programme is :math:`\min_x \tfrac12 x^\top P x + q^\top x` subject to :math:`l \le x \le u`,
+:math:`E x = e` and :math:`G x \le h`. Every tensor has the number of problems as its first axis.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,6 @@ from torch import Tensor
 
 _SIGMA, _RELAX = 1e-6, 1.6
 _CHECK = 50  # iterations between looks at the residuals: each is a synchronisation
-_STIFF = 1e3  # weight of an equality against an inequality
 
 
 class Programme(NamedTuple):
@@ -75,7 +74,8 @@ def times(matrix: Tensor, vector: Tensor) -> Tensor:
 def linear_bound(slope: Tensor, programme: Programme, equal_dual: Tensor, row_dual: Tensor) -> Tensor:
     r"""Bound the least value of a linear function over the feasible set from below, by weak duality.
 
-    .. math:: \min_x c^\top x \ge \sum_i \min_{l_i \le x_i \le u_i} (c + E^\top y + G^\top z)_i x_i - e^\top y - h^\top z
+    .. math:: \min_x c^\top x \ge \sum_i \min_{l_i \le x_i \le u_i} (c + E^\top y + G^\top z)_i x_i
+              - e^\top y - h^\top z
 
     for any y and any z >= 0: it holds whatever made the multipliers, and it is tight for those of the optimum. With
     the slope of a convex function f at a feasible point w, ``f(w) + bound - slope @ w`` is a lower bound of f.
@@ -151,26 +151,23 @@ def admm(programme: Programme, tolerance: float = 1e-7, most: int = 10_000) -> S
     [0.75, 0.25]
     """
     problem, factor = scaled(programme)
-    count, size = problem.linear.shape
-    like = {"dtype": problem.linear.dtype, "device": problem.linear.device}
-    eye = torch.eye(size, **like).expand(count, size, size)
+    size = problem.linear.shape[1]
+    eye = torch.diag_embed(torch.ones_like(problem.linear))
     matrix = torch.cat([eye, problem.equal, problem.rows], dim=1)
     open_below = torch.full_like(problem.most, -torch.inf)
     low = torch.cat([problem.lower, problem.level, open_below], dim=1)
     high = torch.cat([problem.upper, problem.level, problem.most], dim=1)
-    stiffness = torch.where(low == high, _STIFF, 1.0).to(**like)
-    rho = torch.full((count, 1), 0.1, **like)
+    rho = 0.1 * torch.ones_like(low[:, :1])
     x = torch.zeros_like(problem.linear)
     z, y = torch.zeros_like(low), torch.zeros_like(low)
-    inverse = _inverse(problem.quadratic, matrix, rho * stiffness)
+    inverse = _inverse(problem.quadratic, matrix, rho)
     iteration = 0
     while True:
-        weight = rho * stiffness
         for _ in range(_CHECK):
             x = times(inverse, _SIGMA * x - problem.linear + times(matrix.mT, weight * z - y))
             mixed = _RELAX * times(matrix, x) + (1 - _RELAX) * z
-            z = torch.minimum(torch.maximum(mixed + y / weight, low), high)
-            y = y + weight * (mixed - z)
+            z = torch.minimum(torch.maximum(mixed + y / rho, low), high)
+            y = y + rho * (mixed - z)
         iteration += _CHECK
         image, bent, pull = times(matrix, x), times(problem.quadratic, x), times(matrix.mT, y)
         primal = (image - z).abs().amax(-1)
@@ -183,17 +180,17 @@ def admm(programme: Programme, tolerance: float = 1e-7, most: int = 10_000) -> S
         change = (share / (dual / pace.clamp(min=1e-12)).clamp(min=1e-12)).clamp(min=1e-6, max=1e6).sqrt()
         if iteration % (4 * _CHECK) == 0 and float(torch.maximum(change, 1 / change).max()) > 5:
             rho = (rho * change[:, None]).clamp(1e-6, 1e6)
-            inverse = _inverse(problem.quadratic, matrix, rho * stiffness)
+            inverse = _inverse(problem.quadratic, matrix, rho)
     duals = y / factor[:, None]
     point = torch.minimum(torch.maximum(x, problem.lower), problem.upper)
     middle = size + problem.equal.shape[1]
     return Solution(point, duals[:, size:middle], duals[:, middle:].clamp(min=0), residual, iteration)
 
 
-def _inverse(quadratic: Tensor, matrix: Tensor, weight: Tensor) -> Tensor:
+def _inverse(quadratic: Tensor, matrix: Tensor, rho: Tensor) -> Tensor:
     """Invert the system of ADMM's x-step in float64 on the host; back on the device of `quadratic`."""
-    hessian, rows, scale = (one.to("cpu").to(torch.float64) for one in (quadratic, matrix, weight))
-    system = hessian + rows.mT @ (rows * scale[..., None])
+    hessian, rows, scale = (one.to("cpu").to(torch.float64) for one in (quadratic, matrix, rho))
+    system = hessian + scale[..., None] * (rows.mT @ rows)
     system.diagonal(dim1=-2, dim2=-1).add_(_SIGMA)
     factor = torch.linalg.cholesky(system)
     return torch.cholesky_inverse(factor).to(quadratic.dtype).to(quadratic.device)

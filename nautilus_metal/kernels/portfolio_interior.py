@@ -87,8 +87,9 @@ def _choose(mask: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
 
 def _start(problem: Programme, sides: tuple[Tensor, Tensor, Tensor]) -> _State:
     free, has_low, has_high = sides
-    low = torch.where(has_low, problem.lower, torch.where(has_high, problem.upper - 1, -torch.ones_like(problem.lower)))
-    high = torch.where(has_high, problem.upper, torch.where(has_low, problem.lower + 1, torch.ones_like(low)))
+    one = torch.ones_like(problem.lower)
+    low = torch.where(has_low, problem.lower, torch.where(has_high, problem.upper - 1, -one))
+    high = torch.where(has_high, problem.upper, torch.where(has_low, problem.lower + 1, one))
     x = torch.where(free, (low + high) / 2, problem.lower)
     slack = (problem.most - times(problem.rows, x)).clamp(min=0.1)
     return _State(x, torch.zeros_like(problem.level), slack, has_low.to(x), has_high.to(x), torch.ones_like(slack))
