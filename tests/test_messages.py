@@ -10,6 +10,7 @@ from nautilus_trader.persistence.catalog import ParquetDataCatalog
 from nautilus_metal.errors import InputError
 from nautilus_metal.messages import (
     MESSAGES,
+    AllocationTarget,
     DeviceConditions,
     EngineEvent,
     GreeksReport,
@@ -84,6 +85,12 @@ def stress(ts: int = 1_700_000_000_000_000_000) -> StressReport:
     return StressReport(ts, ts + 1, "RiskActor", "USD", 1e6 / 3, rows, grid, {"P": "why"})
 
 
+def allocation(ts: int = 1_700_000_000_000_000_000) -> AllocationTarget:
+    figures = ({"A.XNYS": 1 / 3, "B.XNYS": 2 / 3}, 0.1 + 0.2, 1e-9, 0.0, 1e-3, 0.01, 1_000, "cpu", None)
+    status = ("inaccurate", "the gap is wide")
+    return AllocationTarget(ts, ts + 1, "AllocationActor", "minimum_cvar", *status, *figures, {"C.XNYS": "no price"})
+
+
 EXAMPLES = {
     RiskReport: report,
     RiskBreach: breach,
@@ -93,6 +100,7 @@ EXAMPLES = {
     GreeksReport: greeks,
     StressReport: stress,
     HedgeRequest: hedge,
+    AllocationTarget: allocation,
 }
 
 
