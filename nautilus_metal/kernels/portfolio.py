@@ -164,7 +164,7 @@ def admm(programme: Programme, tolerance: float = 1e-7, most: int = 10_000) -> S
     iteration = 0
     while True:
         for _ in range(_CHECK):
-            x = times(inverse, _SIGMA * x - problem.linear + times(matrix.mT, weight * z - y))
+            x = times(inverse, _SIGMA * x - problem.linear + times(matrix.mT, rho * z - y))
             mixed = _RELAX * times(matrix, x) + (1 - _RELAX) * z
             z = torch.minimum(torch.maximum(mixed + y / rho, low), high)
             y = y + rho * (mixed - z)
