@@ -1,7 +1,7 @@
 """What risk would be after a trade: the scenarios of the VaR kept on the host, asked without a device."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from nautilus_metal.kernels.tail import tail_weights
 from nautilus_metal.risk.assess import checked_levels, checked_window, is_linear
 from nautilus_metal.risk.book import Array, Book, Index, Position
 from nautilus_metal.risk.checks import above, finite
+from nautilus_metal.risk.crossing import crossing
 from nautilus_metal.risk.limits import MEASURES
 from nautilus_metal.risk.models import build, check_options, model_named
 from nautilus_metal.risk.option_task import OptionTask
@@ -24,8 +25,6 @@ from nautilus_metal.risk.what_if_table import Table, option_table, plain_table
 ByMeasure = Mapping[str, Mapping[float, float]]
 _FEW = 12  # rows that are added one by one: more are cheaper as one product
 _GRID = 16  # parts of an order that are looked at where the book breaks a limit without it
-_CLOSE = 1e-6  # of an order, or of a limit, to which the largest part of an order is found
-_STEPS = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +151,7 @@ class WhatIf:
                 high = point
             else:
                 return 0.0
-        return quantity * _crossing(excess, low, high)
+        return quantity * crossing(excess, low, high)
 
     def _bounds(self, limits: ByMeasure) -> Array:
         """Limits in the order of `_tail`, infinite where there is none."""
@@ -191,34 +190,6 @@ class WhatIf:
         cut = len(self.levels)
         np.maximum(figures[cut:], figures[:cut], out=figures[cut:])
         return figures
-
-
-def _crossing(excess: Callable[[float], float], low: tuple[float, float], high: tuple[float, float]) -> float:
-    """A point just under the crossing between one at or under zero and one above (Anderson and Bjorck 1973)."""
-    (a, at_a), (b, at_b) = low, high
-    weight_a, weight_b = at_a, at_b
-    for _ in range(_STEPS):
-        if b - a <= _CLOSE or at_a >= -_CLOSE:
-            break
-        middle = (a * weight_b - b * weight_a) / (weight_b - weight_a)
-        if not a < middle < b:
-            middle = 0.5 * (a + b)
-        value = excess(middle)
-        if value <= 0:
-            weight_b *= _softened(value, at_a)
-            a = middle
-            at_a = weight_a = value
-        else:
-            weight_a *= _softened(value, at_b)
-            b = middle
-            at_b = weight_b = value
-    return a
-
-
-def _softened(value: float, before: float) -> float:
-    """Factor on the value at the end that stays, so that it does not stay for long."""
-    rest = 1.0 - value / before
-    return rest if rest > 0 else 0.5
 
 
 def what_if(
