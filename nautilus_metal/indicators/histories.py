@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nautilus_metal.engine import ComputeEngine, shared_engine
+from nautilus_metal.engine.fused_scans import fused_macd, fused_rsi
 from nautilus_metal.engine.series import Kernel, evaluate, level
 from nautilus_metal.kernels.bollinger import (
     BollingerValues,
@@ -18,20 +19,20 @@ from nautilus_metal.kernels.bollinger import (
     bollinger_moments,
     bollinger_moments_of_averages,
 )
-from nautilus_metal.kernels.macd import MacdValues, macd, macd_of_averages
-from nautilus_metal.kernels.rsi import rsi, rsi_of_averages
+from nautilus_metal.kernels.macd import MacdValues, macd_of_averages
+from nautilus_metal.kernels.rsi import rsi_of_averages
 
 Array = NDArray[np.float64]
 
 
 def rsi_history(history: Array, periods: int | Sequence[int], engine: ComputeEngine | None) -> Array:
     """RSI of each series; with a sequence of periods, a leading axis of them."""
-    return evaluate(lambda x, some: (rsi(x, some),), history, periods, engine)[0]
+    return evaluate(lambda x, some: (fused_rsi(x, some),), history, periods, engine)[0]
 
 
 def macd_history(history: Array, settings: Sequence[Any], engine: ComputeEngine | None) -> MacdValues:
     """MACD of each series; with a sequence of (fast, slow, signal), a leading axis of them."""
-    return MacdValues(*evaluate(macd, history, settings, engine))
+    return MacdValues(*evaluate(fused_macd, history, settings, engine))
 
 
 def bollinger_history(history: Array, period: int, k: float, engine: ComputeEngine | None) -> BollingerValues:
