@@ -178,7 +178,11 @@ def diffusion_steps(
     p: Parameters, steps: int, scheduled: bool, compensation: float | Tensor = 0.0
 ) -> tuple[Tensor, Tensor]:
     """Deviation and drift of the logarithms in each step, shape (assets, steps or 1, paths)."""
-    lengths = step_lengths(p.expiry, steps, scheduled)
+    return diffusion_over(p, step_lengths(p.expiry, steps, scheduled), compensation)
+
+
+def diffusion_over(p: Parameters, lengths: Tensor, compensation: float | Tensor = 0.0) -> tuple[Tensor, Tensor]:
+    """Deviation and drift of the logarithms in steps of given lengths, shape (assets, *lengths.shape)."""
     deviation = p.volatility.unsqueeze(1) * lengths.sqrt()
     growth = (p.rate - p.dividend_yield - compensation).unsqueeze(1)
     return deviation, growth * lengths - 0.5 * deviation * deviation

@@ -15,6 +15,7 @@ from nautilus_metal.kernels.scenarios import ScenarioSet
 from nautilus_metal.kernels.tail import TailWeights, jackknife_error, largest, tail_weights
 from nautilus_metal.risk.book import Array
 from nautilus_metal.risk.draws import sample_normals, sample_scenarios
+from nautilus_metal.risk.option_losses import piece_losses
 from nautilus_metal.risk.option_tables import Tables, bytes_each, host_parts, make_tables, noise_place, on_device
 from nautilus_metal.risk.option_task import OptionTask
 from nautilus_metal.risk.tail_parts import TailParts, check_tail
@@ -152,19 +153,10 @@ def _losses(tables: Tables) -> tuple[Tensor, Tensor]:
     scenarios = tables.scenarios
     losses = torch.empty_like(scenarios.spots.factors[0])
     expanded = torch.empty_like(losses)
-    linear, square, volatility = tables.expansion
     with tables.pieces(scenarios) as (rows, pieces, buffer):
         for columns, market in pieces:
-            profits = tables.exposures @ market.changes
-            for start in range(0, len(tables.notionals), rows):
-                part = slice(start, start + rows)
-                profits += tables.notionals[part] @ option_changes(tables.terms.part(part), market, buffer)
-            losses[columns] = profits
-            profits = linear @ market.changes + square @ market.changes.square_() + tables.decay
-            if market.volatility is not None:
-                profits += volatility @ market.volatility.sub_(1.0)
-            expanded[columns] = profits
-    return losses.neg_(), expanded.neg_()
+            losses[columns], expanded[columns] = piece_losses(tables, market, rows, buffer)
+    return losses, expanded
 
 
 def _tail(tables: Tables, scenarios: JointScenarios) -> tuple[Tensor, Tensor]:

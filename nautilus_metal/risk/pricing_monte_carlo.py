@@ -3,8 +3,9 @@
 Every contract of a batch sees the same random numbers. Paths are worked off in blocks, so that memory stays bounded.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,11 +15,14 @@ from torch import Tensor
 from nautilus_metal.engine import ComputeEngine, threads_for
 from nautilus_metal.kernels.brownian import SCRAMBLES, Draws, draws, stream_seed
 from nautilus_metal.kernels.closed_forms import Inputs
+from nautilus_metal.kernels.metal.calls import Stream
 from nautilus_metal.kernels.path_greeks import Payoff, Shape, pairs, path_figures
 from nautilus_metal.kernels.paths import Parameters, Paths
+from nautilus_metal.risk.pricing_streams import can_walk, device_draws, pseudo_stream
 
 Array = NDArray[np.float64]
 Simulate = Callable[[Parameters, Draws], Paths]
+Walk = Callable[[Parameters, Stream, ComputeEngine], Paths]
 
 SAMPLERS = ("pseudo", "antithetic", "sobol")
 
@@ -64,6 +68,8 @@ class Plan:
         The contract.
     controls : tuple of Control
         Control variates; may be empty.
+    walk : callable, optional
+        Paths straight from a place in the pseudo-random stream, for an engine that has a kernel for it.
     """
 
     inputs: Inputs
@@ -74,6 +80,7 @@ class Plan:
     payoff: Payoff
     shape: Shape
     controls: tuple[Control, ...] = ()
+    walk: Walk | None = None
 
 
 @dataclass(frozen=True)
@@ -161,15 +168,26 @@ def _summary(plan: Plan, samples: list[_Moments]) -> tuple[Array, Array, int]:
 
 def blocks(plan: Plan, count: int, sampler: str, seed: int, engine: ComputeEngine) -> Iterator[Draws]:
     """Draws of `count` paths on the device for all contracts, in blocks of bounded size."""
-    size = block_paths(plan, plan.inputs.spot.shape[1], engine)
-    for first in range(0, count, size):
-        number = min(size, count - first)
+    for first, number in _ranges(plan, count, engine):
         start = first // 2 if sampler == "antithetic" else first
-        made = draws(plan.factors, plan.steps, plan.extra, number, seed, sampler, start)
-        # a uniform next to 1 must not become 1 in float32
-        top = 1.0 - torch.finfo(engine.dtype).eps
-        rows = (made.normals, made.uniforms.clamp(max=top))
-        yield Draws(*(engine.upload(row).unsqueeze(-2) for row in rows))
+        stream = None if sampler == "sobol" else pseudo_stream(seed, first, number, sampler)
+        host = partial(draws, plan.factors, plan.steps, plan.extra, number, seed, sampler, start)
+        yield device_draws(plan.factors, plan.steps, plan.extra, stream, host, engine)
+
+
+def _ranges(plan: Plan, count: int, engine: ComputeEngine) -> Iterator[tuple[int, int]]:
+    """First path and number of paths of each block."""
+    size = block_paths(plan, plan.inputs.spot.shape[1], engine)
+    yield from ((first, min(size, count - first)) for first in range(0, count, size))
+
+
+def _places(
+    plan: Plan, count: int, sampler: str, seed: int, engine: ComputeEngine
+) -> Iterator[Draws] | Iterator[Stream]:
+    """Blocks, or where in the stream they lie if the plan can walk them from there."""
+    if plan.walk is None or sampler == "sobol" or not can_walk(engine):
+        return blocks(plan, count, sampler, seed, engine)
+    return (pseudo_stream(seed, first, number, sampler) for first, number in _ranges(plan, count, engine))
 
 
 def block_paths(plan: Plan, contracts: int, engine: ComputeEngine) -> int:
@@ -206,17 +224,17 @@ def parameters(inputs: Inputs, count: int, engine: ComputeEngine, gradients: boo
 
 def _groups(plan: Plan, groups: int, count: int, sampler: str, seed: int, engine: ComputeEngine) -> list[_Moments]:
     """Moments of each group; small ones are simulated together."""
-    streams = [blocks(plan, count, sampler, stream_seed(seed, k), engine) for k in range(groups)]
+    seeds = [stream_seed(seed, k) for k in range(groups)]
     together = groups * count * plan.inputs.spot.shape[1] * dimensions(plan)
     if groups == 1 or together > _block_elements(engine):
-        return [_group(plan, stream, sampler, engine) for stream in streams]
-    parts = [drawn for stream in streams for drawn in stream]
+        return [_group(plan, _places(plan, count, sampler, each, engine), sampler, engine) for each in seeds]
+    parts = [drawn for each in seeds for drawn in blocks(plan, count, sampler, each, engine)]
     joined = Draws(torch.cat([d.normals for d in parts], -1), torch.cat([d.uniforms for d in parts], -1))
     figures = _figures(plan, joined, engine)
     return [_moments(part, sampler, engine) for part in figures.split(count, -1)]
 
 
-def _group(plan: Plan, stream: Iterator[Draws], sampler: str, engine: ComputeEngine) -> _Moments:
+def _group(plan: Plan, stream: Iterable[Draws | Stream], sampler: str, engine: ComputeEngine) -> _Moments:
     total: _Moments | None = None
     for drawn in stream:
         part = _moments(_figures(plan, drawn, engine), sampler, engine)
@@ -225,10 +243,15 @@ def _group(plan: Plan, stream: Iterator[Draws], sampler: str, engine: ComputeEng
     return total
 
 
-def _figures(plan: Plan, drawn: Draws, engine: ComputeEngine) -> Tensor:
+def _figures(plan: Plan, drawn: Draws | Stream, engine: ComputeEngine) -> Tensor:
     """Figures of contract and controls, shape (1 + controls, figures, contracts, paths)."""
-    p = parameters(plan.inputs, drawn.normals.shape[-1], engine)
-    paths = plan.simulate(p, drawn)
+    if isinstance(drawn, Stream):
+        assert plan.walk is not None
+        p = parameters(plan.inputs, drawn.paths, engine)
+        paths = plan.walk(p, drawn, engine)
+    else:
+        p = parameters(plan.inputs, drawn.normals.shape[-1], engine)
+        paths = plan.simulate(p, drawn)
     payoffs = [(plan.payoff, plan.shape), *((control.payoff, control.shape) for control in plan.controls)]
     return torch.stack([path_figures(paths, p, payoff, shape) for payoff, shape in payoffs])
 

@@ -25,7 +25,8 @@ from nautilus_metal.risk.pricing_controls import (
     has_geometric_mean,
     on_device,
 )
-from nautilus_metal.risk.pricing_monte_carlo import Control, Plan, Simulate
+from nautilus_metal.risk.pricing_monte_carlo import Control, Plan, Simulate, Walk
+from nautilus_metal.risk.pricing_streams import walk
 from nautilus_metal.risk.pricing_terms import Terms
 
 TERMINAL = ("european", "digital", "basket", "spread")
@@ -62,7 +63,9 @@ def make_plan(terms: Terms, engine: ComputeEngine, payoff: Payoff | None = None)
     pairs = control_payoffs(terms, engine, steps) if terms.options["control_variates"] else []
     controls = tuple(Control(p, Shape(), exact_figures(terms.inputs, exact)) for p, exact in pairs)
     chosen = payoff or discounted(PAYOFFS[terms.style](terms, engine))
-    return Plan(terms.inputs, simulate, factors, steps, extra, chosen, _shape(terms, engine), controls)
+    ways = (simulate, factors, steps, extra)
+    straight = None if extra else _walk(terms, steps)
+    return Plan(terms.inputs, *ways, chosen, _shape(terms, engine), controls, straight)
 
 
 def early_plan(terms: Terms, engine: ComputeEngine, policy: Policy) -> Plan:
@@ -142,6 +145,14 @@ def _black_scholes(terms: Terms, engine: ComputeEngine, steps: int) -> tuple[Sim
     """How paths are made, the normals of each step, and the further uniforms of a path."""
     cholesky = _factor(terms.correlation, engine)
     return partial(black_scholes_paths, cholesky=cholesky, **_flags(terms)), terms.assets, 0
+
+
+def _walk(terms: Terms, steps: int) -> Walk | None:
+    """The fused way to the paths of one contract on one asset under Black-Scholes; one step is not worth it."""
+    if terms.model != "black_scholes" or terms.assets > 1 or terms.contracts > 1 or steps == 1:
+        return None
+    market = tuple(terms.number(name) for name in ("spot", "volatility", "rate", "expiry", "dividend_yield"))
+    return partial(walk, market=market, steps=steps, **_flags(terms))
 
 
 def _merton(terms: Terms, engine: ComputeEngine, steps: int) -> tuple[Simulate, int, int]:
