@@ -4,7 +4,7 @@ Bars are arrays of shape (..., 5, time): open, high, low, close and volume, the 
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -194,8 +194,8 @@ class Samples:
 
     def where(self, chosen: NDArray[np.bool_]) -> "Samples":
         """Return the chosen samples."""
-        columns = (self.inputs, self.targets, self.scale, self.at, self.series, self.last, self.mean)
-        return Samples(*(column[chosen] for column in columns), self.horizon)
+        names = ("inputs", "targets", "scale", "at", "series", "last", "mean")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
     def known_at(self, bar: int) -> "Samples":
         """Return the samples whose outcome is known at a bar: what may be learned from there."""

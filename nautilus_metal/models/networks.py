@@ -65,6 +65,8 @@ class FinancialTransformer(ForecastNetwork):
     """A transformer encoder whose steps see themselves and the past. Arguments: `create_financial_transformer`."""
 
     kind = "transformer"
+    positions: Tensor
+    future: Tensor
 
     def __init__(
         self,
