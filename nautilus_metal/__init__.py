@@ -59,12 +59,15 @@ _HOMES = {
             "optimize_for_monte_carlo",
             "optimize_for_technical_indicators",
             "optimize_gpu_memory_layout",
+            "optimize_portfolio_metal",
             "price_option_metal",
         ),
         "compat",
     ),
     "create_financial_lstm": "models",
     "create_financial_transformer": "models",
+    "create_metal_model_wrapper": "models",
+    "create_metal_training_manager": "models",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

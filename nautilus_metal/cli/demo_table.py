@@ -11,8 +11,7 @@ import torch
 
 from nautilus_metal.compat import metal_device_manager
 from nautilus_metal.engine import ComputeEngine, shared_engine
-from nautilus_metal.engine.series import evaluate
-from nautilus_metal.kernels.rsi import rsi
+from nautilus_metal.indicators.histories import rsi_history
 from nautilus_metal.models import create_financial_lstm
 from nautilus_metal.report.terminal import table
 from nautilus_metal.risk import Book, assess
@@ -54,7 +53,7 @@ def _option(engine: ComputeEngine, paths: int) -> Run:
 def _rsi(engine: ComputeEngine, series: int) -> Run:
     steps = np.random.default_rng(0).normal(0.0, 0.01, (series, 10_000))
     history = 100.0 * np.exp(steps.cumsum(axis=1))
-    return lambda: evaluate(lambda x, _: (rsi(x, 14),), history, None, engine)[0, :, -1]
+    return lambda: rsi_history(history, 14, engine)[:, -1]
 
 
 def _product(engine: ComputeEngine, side: int) -> Run:

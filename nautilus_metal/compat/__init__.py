@@ -4,6 +4,7 @@ Every function takes the best device here, or the CPU where there is no other, a
 was. Coroutines compute on one thread beside the running event loop.
 """
 
+from nautilus_metal.compat.allocation import PortfolioOptimizationResult, optimize_portfolio_metal
 from nautilus_metal.compat.config import MetalConfig
 from nautilus_metal.compat.indicators import (
     calculate_bollinger_bands_metal,
@@ -49,6 +50,7 @@ __all__ = [
     "Operation",
     "OptionsPricingResult",
     "PerformanceMetrics",
+    "PortfolioOptimizationResult",
     "PricePathsResult",
     "TechnicalIndicatorResult",
     "VarResult",
@@ -74,5 +76,6 @@ __all__ = [
     "optimize_for_monte_carlo",
     "optimize_for_technical_indicators",
     "optimize_gpu_memory_layout",
+    "optimize_portfolio_metal",
     "price_option_metal",
 ]

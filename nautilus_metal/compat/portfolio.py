@@ -38,7 +38,7 @@ def calculate_correlation_metal(returns: ArrayLike) -> CorrelationResult:
     InputError
         If `returns` is not as above.
     """
-    history = _returns(returns)
+    history = checked_returns(returns)
     spread = history.std(axis=0)
     if not (spread > 0).all():
         raise InputError(f"`returns` must vary in every column, were constant in column {int(np.argmin(spread))}")
@@ -112,9 +112,9 @@ def calculate_var_metal(
     InputError
         If an argument is outside its range.
     """
-    history = _returns(returns)
+    history = checked_returns(returns)
     assets = history.shape[1]
-    shares = np.full(assets, 1.0 / assets) if weights is None else _weights(weights, assets)
+    shares = np.full(assets, 1.0 / assets) if weights is None else checked_weights(weights, assets)
     value = above(portfolio_value, 0.0, "`portfolio_value`")
     book = Book.linear(quantities=shares * value, prices=np.ones(assets))
     scenarios = whole("num_simulations", num_simulations, 2)
@@ -142,7 +142,7 @@ def calculate_var_metal(
     )
 
 
-def _returns(returns: ArrayLike) -> Array:
+def checked_returns(returns: ArrayLike) -> Array:
     """Returns as finite float64 of shape (periods, assets)."""
     try:
         history = np.asarray(returns, dtype=np.float64)
@@ -159,7 +159,7 @@ def _returns(returns: ArrayLike) -> Array:
     return history
 
 
-def _weights(weights: ArrayLike | Sequence[float], assets: int) -> Array:
+def checked_weights(weights: ArrayLike | Sequence[float], assets: int) -> Array:
     try:
         shares = np.asarray(weights, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Computed:
+class Computed:
     """What made a result.
 
     Attributes
@@ -42,7 +42,7 @@ def made_by(done: Operation, precision: str) -> dict[str, object]:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class OptionsPricingResult(_Computed):
+class OptionsPricingResult(Computed):
     """An option's price with its Greeks and their errors.
 
     Attributes
@@ -83,7 +83,7 @@ class OptionsPricingResult(_Computed):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TechnicalIndicatorResult(_Computed):
+class TechnicalIndicatorResult(Computed):
     """An indicator over a history, bar by bar.
 
     Attributes
@@ -123,7 +123,7 @@ class TechnicalIndicatorResult(_Computed):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PricePathsResult(_Computed):
+class PricePathsResult(Computed):
     """Simulated prices.
 
     Attributes
@@ -159,7 +159,7 @@ class PricePathsResult(_Computed):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CorrelationResult(_Computed):
+class CorrelationResult(Computed):
     """Correlations of returns.
 
     Attributes
@@ -181,7 +181,7 @@ class CorrelationResult(_Computed):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class VarResult(_Computed):
+class VarResult(Computed):
     """Value at risk and expected shortfall of a portfolio; losses are positive.
 
     Attributes

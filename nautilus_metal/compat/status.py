@@ -93,9 +93,10 @@ def get_acceleration_status() -> dict[str, Any]:
     Returns
     -------
     dict
-        metal_available, m4_max_detected, forced_cpu, device, device_name, torch, health; memory_stats (the fields of
-        `MemoryPoolStats`, budget_mb, total_mb of the device, and utilization_percent: what the pool holds over what it
-        may hold); conditions (thermal, memory, mode); config; recent_operations (name, device, milliseconds), oldest first.
+        metal_available, m4_max_detected, forced_cpu, device, device_name, torch, health; memory_stats (fields
+        of `MemoryPoolStats`, budget_mb, total_mb of the device, and utilization_percent: what the pool holds over
+        what it may hold); conditions (thermal, memory, mode); config; recent_operations (name, device,
+        milliseconds), oldest first.
     """
     engine = metal_device_manager.engine()
     found, pool, config = engine.status(), engine.pool, metal_device_manager.config

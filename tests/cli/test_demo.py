@@ -8,7 +8,7 @@ import talib
 import torch
 
 from nautilus_metal.cli import demo_table, main
-from nautilus_metal.cli.demo import PARTS, load_market
+from nautilus_metal.cli.demo_parts import PARTS, load_market
 from nautilus_metal.compat import metal_device_manager
 
 
@@ -54,6 +54,37 @@ def test_indicators_are_those_of_the_prices(parts):
     history = np.ascontiguousarray(market.closes[:, market.names.index(name)])
     assert float(close) == pytest.approx(history[-1], abs=0.006)
     assert float(rsi) == pytest.approx(talib.RSI(history, 14)[-1], abs=0.02)
+
+
+def test_the_training_is_judged_on_days_after_it(parts):
+    text = parts["A short training"]
+    learnt, stopped, judged = (int(n.replace(",", "")) for n in re.search(
+        r"([\d,]+) samples to learn from, ([\d,]+) to stop by, the last ([\d,]+) to judge by", text
+    ).groups())  # fmt: skip
+    assert learnt + stopped + judged == 2_000
+    assert min(learnt, stopped, judged) >= 200
+    losses = [float(loss) for loss in re.search(r"by epoch ((?:\d\.\d+ ?)+);", text)[1].split()]
+    assert int(re.search(r"the best is epoch (\d+)", text)[1]) == 1 + int(np.argmin(losses))
+    errors = dict(re.findall(r"^  (model|last price|last return|mean return) +root mean squared error (\S+?);?$",
+                             re.sub(r"; the network.*", "", text), re.MULTILINE))  # fmt: skip
+    assert len(errors) == 4
+    market = load_market(600)
+    actual = np.diff(np.log(market.closes), axis=0)[-judged // 20 :]
+    assert float(errors["last price"]) == pytest.approx(np.sqrt((actual**2).mean()), abs=2e-6)
+
+
+def test_portfolios_are_optimal_and_better_at_what_they_minimise(parts):
+    text = parts["Portfolio optimisation"]
+    rows = {
+        name: (float(volatility), float(shortfall))
+        for name, volatility, shortfall in re.findall(
+            r"^  (\(equal weights\)|\w+) +-?[\d.]+% +([\d.]+)% +([\d.]+)% ", text, re.MULTILINE
+        )
+    }
+    assert len(rows) == 6
+    assert len(re.findall(" optimal ", text)) == 5
+    assert rows["minimum_variance"][0] == min(volatility for volatility, _ in rows.values())
+    assert rows["minimum_cvar"][1] == min(shortfall for _, shortfall in rows.values())
 
 
 def test_memory_is_lent_again_refused_and_given_back(parts):

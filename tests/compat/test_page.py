@@ -65,6 +65,13 @@ def test_technical_indicators(prices):
     assert len(space["rsi_result"].values) == len(space["macd_result"].values) == len(prices)
 
 
+def test_neural_networks():
+    window = torch.randn(7, 20, 5, generator=torch.Generator().manual_seed(0))
+    space = run("Financial Neural Networks", input_tensor=window)
+    assert space["predictions"].shape == (7, 1)
+    torch.testing.assert_close(space["create_metal_model_wrapper"](space["lstm_model"])(window), space["predictions"])
+
+
 def test_memory_management(capsys):
     space = run("Memory Management")
     assert tuple(space["result"].shape) == (1000, 1000)
@@ -84,6 +91,20 @@ def test_memory_optimization():
     stats = run("Memory Optimization", get_memory_pool_stats=nautilus_metal.get_memory_pool_stats)["stats"]
     assert stats.total_cached_mb == stats.total_free_mb == 0.0
     assert stats.memory_pressure_level == "low"
+
+
+def test_performance_monitoring(capsys):
+    returns = np.random.default_rng(0).normal(0.0, 0.01, (250, 4))
+    space = run(
+        "Performance Monitoring",
+        optimize_portfolio_metal=nautilus_metal.optimize_portfolio_metal,
+        weights=np.full(4, 0.25),
+        returns=returns,
+        constraints={"upper": 0.5},
+    )
+    assert re.fullmatch(r"Memory utilization: \d+\.\d%\n", capsys.readouterr().out)
+    assert space["result"].status == "optimal"
+    assert space["result"].optimal_weights.max() <= 0.5 + 1e-6
 
 
 def test_runtime_configuration():

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from nautilus_metal import calculate_correlation_metal, calculate_var_metal, optimize_for_matrix_operations
+from nautilus_metal import (
+    calculate_correlation_metal,
+    calculate_var_metal,
+    optimize_for_matrix_operations,
+    optimize_portfolio_metal,
+)
 from nautilus_metal.errors import InputError
+from nautilus_metal.risk.allocation import OBJECTIVES, Constraints, optimise
 
 
 @pytest.fixture
@@ -80,3 +86,52 @@ def test_weights_are_equal_where_they_are_not_given(returns):
 def test_bad_input_is_refused_by_name(returns, call, words):
     with pytest.raises(InputError, match=words):
         call(returns)
+
+
+CURRENT = np.array([0.5, 0.5, 0.0, 0.0, 0.0, 0.0])
+
+
+def test_the_least_variance_has_its_closed_form(returns):
+    found = optimize_portfolio_metal(None, returns, {"lower": -10.0, "upper": 10.0})
+    solved = np.linalg.solve(np.cov(returns.T), np.ones(6))
+    np.testing.assert_allclose(found.optimal_weights, solved / solved.sum(), atol=1e-4)
+    assert found.volatility == pytest.approx((1.0 / solved.sum()) ** 0.5, rel=1e-3)
+    assert found.sharpe_ratio == pytest.approx(found.expected_return / found.volatility)
+    assert (found.status, found.objective) == ("optimal", "minimum_variance")
+    assert found.gap is not None
+    assert found.metal_accelerated is (found.device != "cpu")
+
+
+def test_trading_is_counted_from_the_weights_held_now(returns):
+    free = optimize_portfolio_metal(CURRENT, returns, {"upper": 0.6})
+    held = optimize_portfolio_metal(CURRENT, returns, {"upper": 0.6, "turnover": 0.3})
+    assert free.turnover == pytest.approx(np.abs(free.optimal_weights - CURRENT).sum())
+    assert held.turnover <= 0.3 + 1e-6 < free.turnover
+    assert held.volatility > free.volatility
+    still = optimize_portfolio_metal(CURRENT, returns, Constraints(turnover=0.0))
+    np.testing.assert_allclose(still.optimal_weights, CURRENT, atol=1e-5)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_passes(returns, objective):
+    found = optimize_portfolio_metal(None, returns, objective=objective)
+    ours = optimise(returns, objective, device="cpu")
+    np.testing.assert_allclose(found.optimal_weights, ours.weights, atol=2e-3)
+    assert found.objective == objective
+    assert found.optimal_weights.sum() == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"constraints": {"uper": 1.0}}, "`constraints` must have keys of lower, upper, .*, had 'uper'"),
+        ({"constraints": [1.0]}, "`constraints` must be Constraints or a mapping, was list"),
+        ({"constraints": {"previous": 0.1}}, "`previous` must be left out"),
+        ({"constraints": {"upper": 0.1}}, "budget"),
+        ({"weights": [1.0]}, "`weights` must be 6 finite numbers"),
+        ({"objective": "luck"}, "`objective`"),
+    ],
+)
+def test_bad_problems_are_refused_by_name(returns, arguments, words):
+    with pytest.raises(InputError, match=words):
+        optimize_portfolio_metal(**{"weights": CURRENT, "returns": returns, **arguments})
