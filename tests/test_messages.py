@@ -13,6 +13,7 @@ from nautilus_metal.messages import (
     AllocationTarget,
     DeviceConditions,
     EngineEvent,
+    Forecast,
     GreeksReport,
     HedgeRequest,
     RiskBreach,
@@ -91,6 +92,11 @@ def allocation(ts: int = 1_700_000_000_000_000_000) -> AllocationTarget:
     return AllocationTarget(ts, ts + 1, "AllocationActor", "minimum_cvar", *status, *figures, {"C.XNYS": "no price"})
 
 
+def forecast(ts: int = 1_700_000_000_000_000_000) -> Forecast:
+    rows = {"AAA.XNYS": {"value": 0.1 + 0.2, "volatility": 1 / 3, "price": 100.0, "closed_at": ts}}
+    return Forecast(ts, ts + 1, "ForecastActor", "lstm", "0123456789abcdef", None, 1, rows, {"B": "no bars"}, 1 / 3)
+
+
 EXAMPLES = {
     RiskReport: report,
     RiskBreach: breach,
@@ -101,6 +107,7 @@ EXAMPLES = {
     StressReport: stress,
     HedgeRequest: hedge,
     AllocationTarget: allocation,
+    Forecast: forecast,
 }
 
 
