@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nautilus_metal.engine import ComputeEngine, shared_engine
 from nautilus_metal.engine.governor import cpu_of
-from nautilus_metal.errors import Cancelled, InputError
+from nautilus_metal.errors import InputError
 from nautilus_metal.models.memory import BatchSize, largest_batch
 from nautilus_metal.models.precision import cast, mixed_dtype
 
@@ -109,14 +109,11 @@ class MetalModelWrapper:
         """
         window = self._checked(inputs)
         try:
-            return self._evaluate(window, self.engine)
-        except Cancelled:
-            raise
+            return self.evaluate_on(window, self.engine)
         except RuntimeError as error:
             fallback = cpu_of(self.engine)
             if fallback is self.engine:
                 raise
-            self._copies.pop(self.engine.device, None)
             made = self._evaluate(window, fallback)  # where the input is at fault, the CPU's error says so
             self.fallbacks += 1
             self.last_fault = f"{type(error).__name__}: {error}"
@@ -125,7 +122,11 @@ class MetalModelWrapper:
 
     def evaluate_on(self, inputs: Any, engine: ComputeEngine) -> Tensor:
         """Evaluate on a given engine, without a second try elsewhere: for callers that have their own fallback."""
-        return self._evaluate(self._checked(inputs), engine)
+        try:
+            return self._evaluate(self._checked(inputs), engine)
+        except RuntimeError:
+            self._copies.pop(engine.device, None)
+            raise
 
     def tune_batch_size(self, sample: Any, most: int = 65_536) -> BatchSize:
         """Find the largest batch that fits into the memory free on the device, and use it from now on.
@@ -209,7 +210,7 @@ class MetalModelWrapper:
         made = inputs.detach().cpu() if isinstance(inputs, Tensor) else torch.as_tensor(np.asarray(inputs))
         made = made.to(next(self.model.parameters()).dtype)
         if made.ndim == 0 or made.numel() == 0 or not torch.isfinite(made).all():
-            raise InputError(f"`inputs` must be finite numbers, one sample at least, was of shape {tuple(made.shape)}")
+            raise InputError(f"`inputs` must be finite and of one sample at least, was of shape {tuple(made.shape)}")
         return made
 
 

@@ -210,7 +210,7 @@ def test_what_is_wrapped_is_not_wrapped_again():
 
 @pytest.mark.parametrize("inputs", [np.zeros((0, 12, 5)), np.full((2, 12, 5), np.nan), np.float32(1.0)])
 def test_wrong_inputs_are_refused(inputs):
-    with ComputeEngine("cpu") as engine, pytest.raises(InputError, match="`inputs` must be finite"):
+    with ComputeEngine("cpu") as engine, pytest.raises(InputError, match="`inputs` must be finite and"):
         create_metal_model_wrapper(create_financial_lstm(), engine)(inputs)
 
 
