@@ -1,0 +1,182 @@
+"""The ForecastActor: one inference for all instruments whose bars close together, published as a `Forecast`."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from nautilus_metal.actors.engine import MetalEngine
+from nautilus_metal.actors.forecast_config import ForecastActorConfig, load_model
+from nautilus_metal.actors.forecast_windows import BarWindows
+from nautilus_metal.actors.one_at_a_time import OneAtATime
+from nautilus_metal.actors.runtime import Outcome
+from nautilus_metal.engine import ComputeEngine, threads_for
+from nautilus_metal.host import Actor, Bar, event_loop, publish, request_history
+from nautilus_metal.messages import Forecast
+from nautilus_metal.models.features import Array
+
+__all__ = ["ForecastActor", "ForecastActorConfig"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Inputs:
+    """What one inference is made from: n instruments."""
+
+    names: list[str]
+    windows: Array  # (n, length, columns)
+    scale: Array  # (n,)
+    prices: list[float]
+    closed_at: dict[str, int]  # those that are uncovered too
+    uncovered: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class _Figures:
+    """What came of it."""
+
+    values: Array
+    device: str
+    milliseconds: float
+
+
+class ForecastActor(Actor):
+    """Publishes a `Forecast` for each time stamp at which bars close, from one inference for all their instruments.
+
+    The model comes from a checkpoint with its scaler. It is not asked about bars that it was trained on: those, as
+    instruments with too few bars or without a positive price, are listed in `uncovered` with the reason.
+
+    In a live system the inference runs beside the event loop, one at a time: bars that close meanwhile are in the
+    next one. Where the device fails, the CPU does it.
+
+    Parameters
+    ----------
+    config : ForecastActorConfig
+        The settings.
+
+    Raises
+    ------
+    InputError
+        If a setting is wrong, or the checkpoint cannot be used.
+    """
+
+    def __init__(self, config: ForecastActorConfig) -> None:
+        self.model = load_model(config)
+        super().__init__(config)
+        self.last_forecast: Forecast | None = None
+        self._windows = BarWindows(self.model.recipe.needed)
+        self._closed: dict[str, int] = {}  # bars since the last inference
+        self._line = OneAtATime(self, self._begin)
+        self._give_up: Callable[[], None] | None = None
+
+    def register_base(self, portfolio: Any, msgbus: Any, cache: Any, clock: Any) -> None:
+        """Register with a trader, and find or make the system's engine."""
+        super().register_base(portfolio, msgbus, cache, clock)
+        self.engine = MetalEngine.of(self)
+
+    def on_start(self) -> None:
+        """Subscribe to the bars, and ask for history."""
+        for bar_type in self.config.bar_types:
+            self.subscribe_bars(bar_type)
+            if self.config.warm_up:
+                request_history(self, bar_type, self.model.recipe.needed)
+
+    def on_bar(self, bar: Bar) -> None:
+        """Take a bar, and ask for a forecast after all bars of its time stamp."""
+        self._windows.take(bar)
+        self._closed[str(bar.bar_type.instrument_id)] = bar.ts_event
+        self._line.request()
+
+    def on_historical_data(self, data: Any) -> None:
+        """Take a requested bar into its window."""
+        if isinstance(data, Bar):
+            self._windows.take(data)
+
+    def on_stop(self) -> None:
+        """Forecast at the last time stamp where a backtest ended on it; live, give up what is in flight."""
+        if self._give_up is not None:
+            self._give_up()
+            self._give_up = None
+        pending = self._line.pending and event_loop(self.clock) is None
+        self._line.reset()
+        if pending:
+            self._begin(0)
+
+    def on_reset(self) -> None:
+        """Forget every bar."""
+        self._windows.reset()
+        self._line.reset()
+        self._closed.clear()
+        self.last_forecast = self._give_up = None
+
+    def _begin(self, _skipped: int) -> None:
+        inputs = self._take()
+        if not inputs.names:
+            self._send(inputs, None)
+            self._line.ended()
+            return
+        work, arrived = partial(self._infer, inputs), partial(self._arrived, inputs)
+        ticket = self.engine.submit(work, arrived, "series", self.model.elements(len(inputs.names)))
+        if self._line.busy:
+            self._give_up = ticket.cancel
+
+    def _take(self) -> _Inputs:
+        closed, self._closed = self._closed, {}
+        problems = {name: self._problem(name, at) for name, at in closed.items()}
+        names = [name for name, problem in problems.items() if problem is None]
+        parts = [self.model.recipe.last_window(self._windows.bars(name)) for name in names]
+        return _Inputs(
+            names,
+            np.array([window for window, _ in parts]),
+            np.array([scale for _, scale in parts]) * self.model.horizon**0.5,
+            [self._windows.close(name) for name in names],
+            closed,
+            {name: problem for name, problem in problems.items() if problem is not None},
+        )
+
+    def _problem(self, name: str, closed_at: int) -> str | None:
+        if closed_at <= self.model.trained_to:
+            return "the model was trained on this bar"
+        return self._windows.problem(name)
+
+    def _infer(self, inputs: _Inputs, engine: ComputeEngine) -> _Figures:
+        start = time.perf_counter()
+        with threads_for(self.model.elements(len(inputs.names))):
+            values = self.model.evaluate(inputs.windows, engine) * inputs.scale
+        return _Figures(values, str(engine.device), (time.perf_counter() - start) * 1e3)
+
+    def _arrived(self, inputs: _Inputs, outcome: Outcome[_Figures]) -> None:
+        self._give_up = None
+        if outcome.error is None:
+            self._send(inputs, outcome.result())
+        elif event_loop(self.clock) is None:
+            outcome.result()
+        else:
+            self.log.error(f"A forecast failed: {type(outcome.error).__name__}: {outcome.error}")
+        self._line.ended()
+
+    def _send(self, inputs: _Inputs, figures: _Figures | None) -> None:
+        rows = {}
+        for i, name in enumerate(inputs.names):
+            assert figures is not None
+            rows[name] = {
+                "value": float(figures.values[i]),
+                "volatility": float(inputs.scale[i]),
+                "price": inputs.prices[i],
+                "closed_at": inputs.closed_at[name],
+            }
+        self.last_forecast = Forecast(
+            ts_event=max(inputs.closed_at.values()),
+            ts_init=self.clock.timestamp_ns(),
+            source=str(self.id),
+            model=self.model.kind,
+            checkpoint=self.model.digest,
+            device=None if figures is None else figures.device,
+            horizon=self.model.horizon,
+            forecasts=rows,
+            uncovered=inputs.uncovered,
+            milliseconds=None if figures is None else figures.milliseconds,
+        )
+        publish(self, self.last_forecast)
