@@ -39,7 +39,10 @@ from nautilus_metal.report.terminal import table
 from nautilus_metal.risk.pricing import price_option
 
 Array = NDArray[np.float64]
+Row = tuple[str, ...]
 _YEAR = 252
+_STOCK = ("stock", "close", "RSI(14)", "MACD(12,26)", "signal", "lower band", "upper band", "in all signals")
+_OBJECTIVE = ("objective", "return", "volatility", "95% shortfall", "largest", "gap", "status", "solver", "ms")
 
 
 @dataclass(frozen=True)
@@ -128,14 +131,16 @@ def _hardware(size: Size, market: Prices) -> Iterator[str]:
 
 
 def _options(size: Size, market: Prices) -> Iterator[str]:
-    terms = {"spot": 100.0, "strike": 110.0, "expiry": 0.25, "rate": 0.05, "volatility": 0.2}
-    found = asyncio.run(price_option_metal(*terms.values(), num_simulations=size.simulations))
-    exact = price_option("call", **terms)  # type: ignore[arg-type]
-    yield f"European call: {', '.join(f'{name} {value:g}' for name, value in terms.items())}"
-    rows = [("", "simulated", "standard error", "closed form", "difference in errors")]
+    spot, strike, expiry, rate, volatility = 100.0, 110.0, 0.25, 0.05, 0.2
+    found = asyncio.run(
+        price_option_metal(spot, strike, expiry, rate, volatility, num_simulations=size.simulations)
+    )
+    exact: Any = price_option("call", spot=spot, strike=strike, expiry=expiry, rate=rate, volatility=volatility)
+    yield f"European call: spot {spot:g}, strike {strike:g}, {expiry:g} years, rate {rate:g}, volatility {volatility:g}"
+    rows: list[Row] = [("", "simulated", "standard error", "closed form", "difference in errors")]
     for name, value in {"price": exact.price, **exact.greeks}.items():
         simulated = found.option_price if name == "price" else getattr(found, name)
-        error = found.standard_errors[name]
+        error = found.standard_errors[name] or 0.0
         off = (simulated - value) / error if error else 0.0
         rows.append((name, f"{simulated:.5f}", f"{error:.5f}", f"{value:.5f}", f"{off:+.2f}"))
     yield from table(rows).splitlines()
@@ -153,7 +158,7 @@ def _indicators(size: Size, market: Prices) -> Iterator[str]:
         )
 
     yield f"{len(market.names)} stocks of the S&P 500, {len(market.days):,} days to {market.days[-1]}; the last close"
-    rows = [("stock", "close", "RSI(14)", "MACD(12,26)", "signal", "lower band", "upper band", "in all signals")]
+    rows: list[Row] = [_STOCK]
     spent = 0.0
     for column, name in enumerate(market.names):
         rsi, macd, bands = asyncio.run(all_three(np.ascontiguousarray(market.closes[:, column])))
@@ -229,7 +234,7 @@ def _portfolio(size: Size, market: Prices) -> Iterator[str]:
     equal = np.full(len(market.names), 1.0 / len(market.names))
     constraints = {"upper": 0.2, "turnover": 1.5}
     yield f"{len(market.names)} stocks, {len(returns):,} daily returns; at most 20% each, 150% of trading from equal"
-    rows = [("objective", "return", "volatility", "95% shortfall", "largest", "gap", "status", "solver", "ms")]
+    rows: list[Row] = [_OBJECTIVE]
     rows.append(("(equal weights)", *_figures(returns, equal), "", "", "", ""))
     for objective in ("minimum_variance", "maximum_sharpe", "minimum_cvar", "risk_parity", "hrp"):
         bounded = constraints if objective not in ("risk_parity", "hrp") else None
@@ -242,7 +247,7 @@ def _portfolio(size: Size, market: Prices) -> Iterator[str]:
     yield "risk parity and HRP know no trading limit, and are long only here without the bound"
 
 
-def _figures(returns: Array, weights: Array) -> tuple[str, ...]:
+def _figures(returns: Array, weights: Array) -> Row:
     """Return, volatility, expected shortfall by the sample and largest weight, as text."""
     days = returns @ weights
     worst = np.sort(days)[: max(1, round(0.05 * len(days)))]

@@ -1,6 +1,9 @@
 """The demonstration runs whole and small, and what it prints is what was computed."""
 
+import io
 import re
+import sys
+from contextlib import redirect_stdout
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ from nautilus_metal.cli import demo_table, main
 from nautilus_metal.cli.demo_parts import PARTS, load_market
 from nautilus_metal.compat import metal_device_manager
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def parts() -> dict[str, str]:
@@ -18,10 +23,9 @@ def parts() -> dict[str, str]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("METAL_ACCELERATION_DEBUG", "METAL_MEMORY_FRACTION", "FORCE_CPU_FALLBACK"):
             patch.delenv(name, raising=False)
-        printed: list[str] = []
-        patch.setattr("builtins.print", lambda *words, **options: printed.append(" ".join(map(str, words))))
-        assert main(["demo", "--quick"]) == 0
-    pieces = re.split(r"^\[(\d+)/(\d+)\] (.*)$", "\n".join(printed), flags=re.MULTILINE)
+        with redirect_stdout(io.StringIO()) as printed:
+            assert main(["demo", "--quick"]) == 0
+    pieces = re.split(r"^\[(\d+)/(\d+)\] (.*)$", printed.getvalue(), flags=re.MULTILINE)
     assert [int(number) for number in pieces[1::4]] == list(range(1, len(PARTS) + 1))
     assert set(pieces[2::4]) == {str(len(PARTS))}
     return dict(zip(pieces[3::4], pieces[4::4], strict=True))
@@ -107,7 +111,8 @@ def test_the_table_compares_with_a_gpu_or_says_that_there_is_none(parts):
 
 
 def test_the_table_shows_both_and_does_not_hide_wrong_answers(monkeypatch):
-    """A second CPU engine in a GPU's place."""
+    """Something else stands in a GPU's place."""
+
     class Pretended:
         device = torch.device("cuda", 0)
         synchronize = staticmethod(lambda: None)
@@ -124,8 +129,6 @@ def test_the_table_shows_both_and_does_not_hide_wrong_answers(monkeypatch):
 
 
 def test_missing_prices_are_said_in_one_line(capsys, monkeypatch):
-    import sys
-
     monkeypatch.setitem(sys.modules, "skfolio.datasets", None)
     assert main(["demo"]) == 2
     assert capsys.readouterr().err == (
