@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 from numpy.typing import ArrayLike
 
 from nautilus_metal.engine import ComputeEngine, shared_engine
+from nautilus_metal.errors import InputError
 from nautilus_metal.risk.pricing_checks import choice, whole
+from nautilus_metal.risk.pricing_mlx import BACKENDS, check_mlx
 from nautilus_metal.risk.pricing_monte_carlo import SAMPLERS
 from nautilus_metal.risk.pricing_result import OptionPrice, OptionPrices, priced
 from nautilus_metal.risk.pricing_routes import METHODS, Request, find_route
-from nautilus_metal.risk.pricing_terms import checked_terms
+from nautilus_metal.risk.pricing_terms import Terms, checked_terms
 
 __all__ = ["OptionPrice", "OptionPrices", "price_option", "price_options"]
 
@@ -34,6 +36,7 @@ def price_option(
     seed: int = 0,
     engine: ComputeEngine | None = None,
     method: str = "auto",
+    backend: str = "torch",
     **contract: Any,
 ) -> OptionPrice:
     """Price one option with its Greeks.
@@ -78,6 +81,9 @@ def price_option(
         Black-Scholes, a simulation for the rest. Without any uncertainty (expiry 0, or volatility 0 under
         Black-Scholes) a European or digital option has its closed form whatever the method, and so has an American
         or Bermudan one at expiry; the other styles have no answer there.
+    backend : {"torch", "mlx"}
+        What simulates. "mlx" needs the extra `mlx`, takes no `engine`, and has European and Asian options under
+        Black-Scholes; the random numbers, and so the figures to float32, are those of torch.
     **contract
         Options of the style and the model as named above; `steps` of a path, and `control_variates` (default True).
 
@@ -92,6 +98,8 @@ def price_option(
     ------
     InputError
         If an argument is outside its range, missing or unknown.
+    DeviceError
+        If `backend` is "mlx" and MLX is not installed.
 
     Examples
     --------
@@ -112,7 +120,7 @@ def price_option(
         "rate": rate,
         "expiry": expiry,
     }
-    how = _How(num_simulations, sampler, seed, engine, method)
+    how = _How(num_simulations, sampler, seed, engine, method, backend)
     return _prices(kind, style, market, strike, model, contract, how, batch=False)[()]
 
 
@@ -132,6 +140,7 @@ def price_options(
     seed: int = 0,
     engine: ComputeEngine | None = None,
     method: str = "auto",
+    backend: str = "torch",
     **contract: Any,
 ) -> OptionPrices:
     """Price a batch of options of one style and model, 1 to 100,000 and more, with their Greeks.
@@ -144,7 +153,7 @@ def price_options(
     kind, spot, strike, expiry, rate, volatility, dividend_yield : array_like
         As for `price_option`, as arrays that broadcast to each other; for basket and spread the assets are the last
         axis of spot, volatility and dividend yield, which the other arguments do not have.
-    style, model, num_simulations, sampler, seed, engine, method
+    style, model, num_simulations, sampler, seed, engine, method, backend
         As for `price_option`, the same for all contracts. Longstaff and Schwartz's method fits a policy for each
         contract, one after the other, tenths of a second each: a large batch of American options is for the lattice.
     **contract
@@ -179,7 +188,7 @@ def price_options(
         "rate": rate,
         "expiry": expiry,
     }
-    how = _How(num_simulations, sampler, seed, engine, method)
+    how = _How(num_simulations, sampler, seed, engine, method, backend)
     return _prices(kind, style, market, strike, model, contract, how, batch=True)
 
 
@@ -191,6 +200,7 @@ class _How(NamedTuple):
     seed: int
     engine: ComputeEngine | None
     method: str
+    backend: str
 
 
 def _prices(
@@ -205,12 +215,26 @@ def _prices(
 ) -> OptionPrices:
     started = time.perf_counter()
     choice("method", how.method, METHODS)
+    choice("backend", how.backend, BACKENDS)
     simulated = how.num_simulations is not None or how.sampler is not None
     sampler = choice("sampler", "pseudo" if how.sampler is None else how.sampler, SAMPLERS)
     paths = whole("num_simulations", _SIMULATIONS if how.num_simulations is None else how.num_simulations, 2)
     seed = whole("seed", how.seed, 0)
     terms = checked_terms(kind, style, market, strike, model, contract, batch)
-    request = Request(terms, paths, sampler, seed, how.engine or shared_engine())
+    if how.backend == "mlx":
+        request, simulated = _through_mlx(terms, paths, sampler, seed, how), True
+    else:
+        request = Request(terms, paths, sampler, seed, how.engine or shared_engine())
     route = find_route(how.method, request, simulated)
     request.engine.synchronize()
     return priced(request, route, started)
+
+
+def _through_mlx(terms: Terms, paths: int, sampler: str, seed: int, how: _How) -> Request:
+    """A simulation by MLX: the host draws, and sums up."""
+    if how.engine is not None:
+        raise InputError(f"`engine` must be None for backend 'mlx', which has its own device, was {how.engine!r}")
+    if how.method not in ("auto", "monte_carlo"):
+        raise InputError(f"`method` must be 'auto' or 'monte_carlo' for backend 'mlx', was {how.method!r}")
+    check_mlx(terms)
+    return Request(terms, paths, sampler, seed, shared_engine("cpu"), "mlx")

@@ -70,6 +70,8 @@ class Plan:
         Control variates; may be empty.
     walk : callable, optional
         Paths straight from a place in the pseudo-random stream, for an engine that has a kernel for it.
+    figures : callable, optional
+        Figures of contract and controls on each path from draws, in place of all of the above.
     """
 
     inputs: Inputs
@@ -81,6 +83,7 @@ class Plan:
     shape: Shape
     controls: tuple[Control, ...] = ()
     walk: Walk | None = None
+    figures: Callable[[Draws], Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -249,6 +252,8 @@ def _figures(plan: Plan, drawn: Draws | Stream, engine: ComputeEngine) -> Tensor
         assert plan.walk is not None
         p = parameters(plan.inputs, drawn.paths, engine)
         paths = plan.walk(p, drawn, engine)
+    elif plan.figures is not None:
+        return plan.figures(drawn)
     else:
         p = parameters(plan.inputs, drawn.normals.shape[-1], engine)
         paths = plan.simulate(p, drawn)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nautilus_metal.engine.mlx_arrays import mlx_device
 from nautilus_metal.risk.pricing_checks import Array
 from nautilus_metal.risk.pricing_routes import HOST_METHODS, Request, Route
 
@@ -22,7 +23,7 @@ class Origin:
     computation_time_ms : float
         Wall time, the device synchronised.
     device, precision : str
-        Where and in what type the figures were made.
+        Where and in what type the figures were made; "mlx:gpu" or "mlx:cpu" through MLX.
     sampler : str
         "pseudo", "antithetic", "sobol", or "none".
     seed : int
@@ -143,7 +144,7 @@ def priced(request: Request, route: Route, started: float) -> OptionPrices:
         confidence_intervals={level: shaped(edge) for level, edge in edges.items()},
         computation_time_ms=(time.perf_counter() - started) * 1e3,
         num_simulations=shaped(route.paths),
-        device="cpu" if host else str(engine.device),
+        device="cpu" if host else mlx_device() if request.backend == "mlx" else str(engine.device),
         precision="float64" if host else str(engine.dtype).removeprefix("torch."),
         sampler=request.sampler if route.paths.any() else "none",
         seed=request.seed,

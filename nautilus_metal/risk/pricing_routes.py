@@ -14,6 +14,7 @@ from nautilus_metal.kernels.lattice import lattice
 from nautilus_metal.kernels.path_greeks import ClosedForm, exact_figures, names, pairs
 from nautilus_metal.risk.pricing_checks import Array
 from nautilus_metal.risk.pricing_controls import european_form, geometric_asian_form
+from nautilus_metal.risk.pricing_mlx import mlx_figures
 from nautilus_metal.risk.pricing_monte_carlo import Estimate, batch_size, estimate
 from nautilus_metal.risk.pricing_plans import EARLY, alike, early_plan, exercise_dates, make_plan
 from nautilus_metal.risk.pricing_policy import trained_policy
@@ -62,6 +63,7 @@ class Request:
     sampler: str
     seed: int
     engine: ComputeEngine
+    backend: str = "torch"
 
     def take(self, index: Any) -> "Request":
         """The same for some of the contracts."""
@@ -143,6 +145,8 @@ def _chunks(request: Request) -> Iterator[Array]:
 
 def _estimated(request: Request) -> Route:
     plan = make_plan(request.terms, request.engine)
+    if request.backend == "mlx":
+        plan = replace(plan, figures=mlx_figures(request.terms), walk=None)
     found = estimate(plan, request.paths, request.sampler, request.seed, request.engine)
     details = {"steps": plan.steps, "control_variates": len(plan.controls)}
     return _sampled(request, found, "monte_carlo", details)
