@@ -68,7 +68,7 @@ CONVENTIONS = {
     STANDARD: _Convention(
         False,
         lambda period, _: BollingerState(period),
-        lambda history, period, k, _, engine: bollinger_history(history, period, k, engine),
+        lambda history, period, k, _, engine: bollinger_history(history, (period, k), engine),
     ),
     NAUTILUS_V1: _Convention(True, BuiltInBands, _built_in_history),
 }

@@ -5,15 +5,19 @@ only, an RSI is within 5e-3 (of 100), a MACD and a band within 1e-3 of the scale
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine, shared_engine
+from nautilus_metal.engine.fused_histories import fused_history
 from nautilus_metal.engine.fused_scans import fused_macd, fused_rsi
 from nautilus_metal.engine.series import Kernel, evaluate, level
 from nautilus_metal.kernels.bollinger import (
+    BandMoments,
     BollingerValues,
     bollinger_bands,
     bollinger_moments,
@@ -27,17 +31,38 @@ Array = NDArray[np.float64]
 
 def rsi_history(history: Array, periods: int | Sequence[int], engine: ComputeEngine | None) -> Array:
     """RSI of each series; with a sequence of periods, a leading axis of them."""
-    return evaluate(lambda x, some: (fused_rsi(x, some),), history, periods, engine)[0]
+    several = isinstance(periods, Sequence)
+    rows: Any = periods if several else [periods]
+    fused = fused_history("rsi", history, [(period,) for period in rows], engine)
+    if fused is None:
+        return evaluate(lambda x, some: (fused_rsi(x, some),), history, periods, engine)[0]
+    return fused[0] if several else fused[0][0]
 
 
 def macd_history(history: Array, settings: Sequence[Any], engine: ComputeEngine | None) -> MacdValues:
     """MACD of each series; with a sequence of (fast, slow, signal), a leading axis of them."""
-    return MacdValues(*evaluate(fused_macd, history, settings, engine))
+    several = not settings or isinstance(settings[0], Sequence)
+    fused = fused_history("macd", history, settings if several else [tuple(settings)], engine)
+    if fused is None:
+        return MacdValues(*evaluate(fused_macd, history, settings, engine))
+    return MacdValues(*(out if several else out[0] for out in fused))
 
 
-def bollinger_history(history: Array, period: int, k: float, engine: ComputeEngine | None) -> BollingerValues:
-    """Bollinger bands of each series."""
-    return _bands(lambda x, _: bollinger_moments(x, period), history, k, engine)
+def bollinger_history(
+    history: Array, settings: tuple[int, float] | Sequence[tuple[int, float]], engine: ComputeEngine | None
+) -> BollingerValues:
+    """Bollinger bands of each series; with a sequence of (period, k), a leading axis of them."""
+    several = not settings or isinstance(settings[0], Sequence)
+    rows: Any = settings if several else [settings]
+    fused = fused_history("bollinger", history, rows, engine)
+    if fused is None:
+        bands = [_bands(partial(_moments, period), history, k, engine) for period, k in rows]
+        fused = tuple(map(np.stack, zip(*bands, strict=True)))
+    return BollingerValues(*(out if several else out[0] for out in fused))
+
+
+def _moments(period: int, prices: Tensor, _: Any) -> BandMoments:
+    return bollinger_moments(prices, period)
 
 
 def rsi_history_v1(history: Array, period: int, average: str, engine: ComputeEngine | None) -> Array:

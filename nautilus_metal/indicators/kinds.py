@@ -4,8 +4,6 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import InputError
 from nautilus_metal.indicators.histories import Array, bollinger_history, macd_history, rsi_history
@@ -32,8 +30,7 @@ def _sweep_rsi(history: Array, settings: Sequence[Settings], engine: ComputeEngi
 
 
 def _sweep_bollinger(history: Array, settings: Sequence[Settings], engine: ComputeEngine | None) -> BollingerValues:
-    bands = [bollinger_history(history, period, k, engine) for period, k in settings]
-    return BollingerValues(*map(np.stack, zip(*bands, strict=True)))
+    return bollinger_history(history, list(settings), engine)
 
 
 def _sweep_macd(history: Array, settings: Sequence[Settings], engine: ComputeEngine | None) -> MacdValues:

@@ -1,0 +1,191 @@
+"""Whole histories on the CPU through compiled loops, where numba (extra `fast`) is installed.
+
+A loop is compiled at the first history of `LEAST` elements, checked against the eager kernel, and from then on used
+for histories of every size. Without numba, below that size before, on another device, and after a loop has failed or
+disagreed (a `RuntimeWarning` says so), the eager kernels run. Compiling the three loops takes 2 to 3 s, once a
+machine: numba keeps its work beside the source, or in the user's cache where that cannot be written, and a later
+process takes 0.5 s, most of it to import numba.
+"""
+
+import logging
+import os
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nautilus_metal.engine.cancel import checkpoint
+from nautilus_metal.engine.compute import ComputeEngine
+from nautilus_metal.engine.fused import SWITCH, largest_gap
+from nautilus_metal.engine.shared import shared_engine
+from nautilus_metal.engine.threads import threads_for
+from nautilus_metal.kernels.bollinger import bollinger_bands, bollinger_moments
+from nautilus_metal.kernels.fused_loops import bollinger_loop, macd_loop, rsi_loop
+from nautilus_metal.kernels.macd import macd
+from nautilus_metal.kernels.rsi import rsi
+
+Array = NDArray[np.float64]
+Settings = tuple[Any, ...]
+
+LEAST = 1 << 13  # elements from which on compiling is begun: fewer take the eager kernels a few milliseconds
+_PART = 1 << 15  # elements a thread computes at a time
+_TOLERANCE = 1e-9  # of the scale of an output, between a loop and its eager kernel
+
+_logger = logging.getLogger(__name__)
+
+
+class Loop(NamedTuple):
+    """A loop, the eager kernel it stands beside, and the settings they are compared with."""
+
+    loop: Callable[..., None]
+    outputs: int
+    eager: Callable[..., Sequence[Any]]
+    settings: Settings
+
+
+def _eager_bands(prices: Tensor, period: int, k: float) -> Sequence[Any]:
+    middle, sigma, deviation = (part.numpy() for part in bollinger_moments(prices, period))
+    return bollinger_bands(middle, sigma, deviation, k)
+
+
+LOOPS: dict[str, Loop] = {
+    "rsi": Loop(rsi_loop, 1, lambda prices, period: (rsi(prices, period),), (14,)),
+    "macd": Loop(macd_loop, 3, lambda prices, *periods: macd(prices, periods), (12, 26, 9)),
+    "bollinger": Loop(bollinger_loop, 5, _eager_bands, (20, 2.0)),
+}
+
+_compiled: dict[str, Callable[..., None] | None] = {}  # None: not to be had, or dropped
+_lock = threading.Lock()
+
+
+def fused_history(
+    name: str, history: Array, settings: Sequence[Settings], engine: ComputeEngine | None = None
+) -> tuple[Array, ...] | None:
+    """Compute an indicator over a history with every setting, by its compiled loop.
+
+    Parameters
+    ----------
+    name : str
+        A row of `LOOPS`.
+    history : numpy.ndarray
+        Shape (bars,) or (series, bars), finite.
+    settings : sequence of tuple
+        What the loop takes after its arrays, checked.
+    engine : ComputeEngine, optional
+        The process's shared one by default.
+
+    Returns
+    -------
+    tuple of numpy.ndarray or None
+        The outputs, float64 of shape (settings, *history.shape); None where the eager kernel has to run.
+
+    Raises
+    ------
+    DeviceError
+        If the engine is closed.
+    """
+    engine = engine or shared_engine()
+    engine.synchronize()
+    elements = history.size * len(settings)
+    if engine.device.type != "cpu" or os.environ.get(SWITCH) == "0" or not elements:
+        return None
+    if name not in _compiled and elements >= LEAST:
+        with _lock:
+            if name not in _compiled:
+                _compiled[name] = _checked(name, LOOPS[name])
+    loop = _compiled.get(name)
+    if loop is None:
+        return None
+    rows = np.ascontiguousarray(history if history.ndim == 2 else history[None], dtype=np.float64)
+    shape = (len(settings), *rows.shape)
+    outputs = tuple(np.empty((LOOPS[name].outputs, *shape)))
+    step = max(1, _PART // rows.shape[1])
+    tasks = [(i, start) for i in range(len(settings)) for start in range(0, len(rows), step)]
+
+    def work(task: tuple[int, int]) -> None:
+        i, part = task[0], slice(task[1], task[1] + step)
+        loop(rows[part], *(out[i, part] for out in outputs), *settings[i])
+
+    _share(work, tasks, elements)
+    return tuple(out.reshape(len(settings), *history.shape) for out in outputs)
+
+
+def _share(work: Callable[[Any], None], tasks: Sequence[Any], elements: int) -> None:
+    """Do the tasks on this thread, and on as many others as torch may use where the work is worth it."""
+    with threads_for(elements):
+        helpers = min(torch.get_num_threads(), len(tasks)) - 1
+    left = iter(tasks)
+    if helpers < 1:
+        for task in left:
+            checkpoint()
+            work(task)
+        return
+    stop = threading.Event()
+
+    def help_out() -> None:
+        for task in left:  # the interpreter's lock makes each step of a list's iterator one
+            if stop.is_set():
+                return
+            work(task)
+
+    with ThreadPoolExecutor(helpers) as pool:
+        helping = [pool.submit(help_out) for _ in range(helpers)]
+        try:
+            for task in left:
+                checkpoint()
+                work(task)
+        finally:
+            stop.set()
+    for one in helping:
+        one.result()
+
+
+def _checked(name: str, row: Loop) -> Callable[..., None] | None:
+    """Compile a loop and compare it with the eager kernel; None where it is not to be used."""
+    try:
+        loop = _compile(row.loop)
+    except ImportError as error:
+        _logger.info("no compiled loop for %s, the eager kernel runs: %s", name, error)
+        return None
+    try:
+        gap = _gap(loop, row)
+    except Exception as error:
+        _warn(name, repr(error))
+        return None
+    if not gap <= _TOLERANCE:
+        _warn(name, f"it differs from the eager kernel by {gap:.1e} of the scale, above {_TOLERANCE:.0e}")
+        return None
+    _logger.info("the compiled loop for %s agrees with the eager kernel to %.1e of the scale", name, gap)
+    return loop
+
+
+def _warn(name: str, reason: str) -> None:
+    warnings.warn(
+        f"the compiled loop for {name} is dropped, the eager kernel runs: {reason}", RuntimeWarning, stacklevel=4
+    )
+
+
+def _compile(function: Callable[..., None]) -> Callable[..., None]:
+    from numba import njit
+
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder that the cache may be written to
+        return njit(**options)(function)
+
+
+def _gap(loop: Callable[..., None], row: Loop) -> float:
+    """Return the largest difference over random walks and a constant price, of an output's scale."""
+    prices = 100.0 + np.random.default_rng(0).normal(size=(3, 257)).cumsum(axis=1)
+    prices[2] = 100.0
+    found = [np.empty_like(prices) for _ in range(row.outputs)]
+    loop(prices, *found, *row.settings)
+    expected = row.eager(torch.from_numpy(prices), *row.settings)
+    return largest_gap([torch.from_numpy(out) for out in found], [torch.as_tensor(out) for out in expected], None)

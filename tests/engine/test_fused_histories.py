@@ -1,0 +1,276 @@
+"""The compiled loops give the eager kernels' numbers, TA-Lib's and those of the streaming states, or are not used."""
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nautilus_metal.engine import ComputeEngine, fused_histories
+from nautilus_metal.engine.cancel import CancelToken, cancellable
+from nautilus_metal.engine.fused_histories import LEAST, LOOPS, Loop, fused_history
+from nautilus_metal.errors import Cancelled, DeviceError
+from nautilus_metal.kernels.bollinger import BollingerState, bollinger_bands
+from nautilus_metal.kernels.macd import MacdState
+from nautilus_metal.kernels.rsi import RsiState
+
+talib = pytest.importorskip("talib")
+numba = pytest.importorskip("numba")
+
+NAMES = pytest.mark.parametrize("name", LOOPS)
+SETTINGS = {
+    "rsi": [(14,), (1,), (2,), (50,)],
+    "macd": [(12, 26, 9), (1, 2, 1), (3, 10, 4)],
+    "bollinger": [(20, 2.0), (1, 0.5), (2, 1.0), (50, 2.5)],
+}
+CASES = [(name, one) for name, rows in SETTINGS.items() for one in rows]
+
+
+@pytest.fixture
+def cpu():
+    with ComputeEngine("cpu") as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _any_size(monkeypatch):
+    monkeypatch.setattr(fused_histories, "LEAST", 1)
+
+
+def walk(*shape, level=100.0, move=1.0, seed=0):
+    return level + move * np.random.default_rng(seed).normal(size=shape).cumsum(axis=-1)
+
+
+def eager(name, history, setting):
+    return np.stack([np.asarray(out) for out in LOOPS[name].eager(torch.from_numpy(history), *setting)])
+
+
+def assert_same(got, expected, scale=1.0):
+    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12 * scale)
+
+
+@pytest.mark.parametrize(("name", "setting"), CASES)
+@pytest.mark.parametrize("bars", [1, 2, 13, 14, 15, 19, 20, 21, 33, 34, 35, 100, 1_500])
+def test_equals_the_eager_kernel_at_every_length(name, setting, bars, cpu):
+    history = walk(3, bars)
+    (got,) = zip(*fused_history(name, history, [setting], cpu), strict=True)
+    assert_same(got, eager(name, history, setting), 100.0)
+
+
+@NAMES
+@pytest.mark.parametrize(
+    ("level", "move"), [(100.0, 0.0), (0.0, 0.0), (0.0, 1.0), (-50.0, 1.0), (1e5, 1e-2), (1e-6, 1e-8)]
+)
+def test_equals_the_eager_kernel_at_every_level(name, level, move, cpu):
+    history = walk(2, 400, level=level, move=move)
+    setting = LOOPS[name].settings
+    got = np.stack(fused_history(name, history, [setting], cpu))[:, 0]
+    expected = eager(name, history, setting)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    got, expected = np.nan_to_num(got), np.nan_to_num(expected)
+    scale = np.abs(expected).max(axis=-1, keepdims=True)
+    assert (np.abs(got - expected) <= 1e-9 * np.abs(expected) + 1e-12 * scale).all()
+
+
+@NAMES
+def test_a_price_that_stands_still_after_a_jump(name, cpu):
+    history = np.concatenate([walk(100, level=1e6), np.full(100, 3.0), walk(100, level=3.0, move=1e-3)])
+    setting = LOOPS[name].settings
+    assert_same(np.stack(fused_history(name, history, [setting], cpu))[:, 0], eager(name, history, setting), 1e6)
+
+
+def test_equals_talib(cpu):
+    history = walk(3, 5_000)
+    found = [fused_history(name, history, [row.settings], cpu) for name, row in LOOPS.items()]
+    for i, x in enumerate(history):
+        references = [talib.RSI(x, 14)], talib.MACD(x), talib.BBANDS(x, 20, 2.0, 2.0)
+        for got, expected in zip(found, references, strict=True):
+            for out, reference in zip(got, expected, strict=False):
+                assert_same(out[0, i], reference, 100.0)
+
+
+def steps(name, prices):
+    """What the streaming states say after each price."""
+    if name == "bollinger":
+        state = BollingerState(5)
+        read = lambda: state.band_moments()  # noqa: E731
+    else:
+        state = RsiState(5) if name == "rsi" else MacdState(3, 5, 2)
+        read = lambda: (state.value,) if name == "rsi" else (state.value, state.signal)  # noqa: E731
+    rows = []
+    for price in prices:
+        state.update_raw(price)
+        rows.append(read())
+    outputs = np.array(rows).T
+    if name == "rsi":
+        return outputs
+    if name == "macd":
+        return np.stack([*outputs, outputs[0] - outputs[1]])
+    return np.stack(bollinger_bands(*outputs, 2.0))
+
+
+@NAMES
+@settings(max_examples=60, deadline=None)
+@given(prices=st.lists(st.floats(-1e4, 1e4).map(lambda price: round(price, 3)), min_size=1, max_size=60))
+def test_batch_equals_step(name, prices):
+    setting = {"rsi": (5,), "macd": (3, 5, 2), "bollinger": (5, 2.0)}[name]
+    with pytest.MonkeyPatch.context() as patch, ComputeEngine("cpu") as cpu:
+        patch.setattr(fused_histories, "LEAST", 1)
+        got = np.stack(fused_history(name, np.array(prices), [setting], cpu))[:, 0]
+    # Of the largest price ever: rounding of a move lives on in a recurrence when prices have become small.
+    scale = max(map(abs, prices))
+    rows = slice(0, 3) if name == "bollinger" else slice(None)  # the two quotients of bands have no scale
+    np.testing.assert_allclose(got[rows], steps(name, prices)[rows], rtol=1e-9, atol=1e-9 * scale)
+
+
+@NAMES
+def test_uncompiled_loops_are_right(name):
+    history, row = walk(2, 120), LOOPS[name]
+    history[1] = 5.0
+    found = np.empty((row.outputs, *history.shape))
+    with np.errstate(all="raise"):
+        row.loop(history, *found, *row.settings)
+    assert_same(found, eager(name, history, row.settings), 100.0)
+
+
+@NAMES
+def test_several_threads_and_settings_change_nothing(name, cpu, monkeypatch):
+    history, rows = walk(37, 200), SETTINGS[name]
+    expected = np.stack([np.stack(fused_history(name, one, rows, cpu)) for one in history], axis=2)
+    before = torch.get_num_threads()
+    monkeypatch.setattr(fused_histories, "_PART", 600)
+    monkeypatch.setattr("nautilus_metal.engine.threads.SMALL", 1)
+    torch.set_num_threads(3)
+    try:
+        got = np.stack(fused_history(name, history, rows, cpu))
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(got, expected)
+
+
+@NAMES
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x[:, ::2],
+        lambda x: x[::-1],
+        np.asfortranarray,
+        lambda x: x.astype(np.float32),
+        lambda x: x.round().astype(int),
+    ],
+)
+def test_other_layouts_and_types(name, view, cpu):
+    given_ = view(walk(5, 300))
+    plain = np.ascontiguousarray(given_, dtype=np.float64)
+    setting = LOOPS[name].settings
+    for got, expected in zip(
+        fused_history(name, given_, [setting], cpu), fused_history(name, plain, [setting], cpu), strict=True
+    ):
+        assert got.dtype == np.float64
+        np.testing.assert_array_equal(got, expected)
+
+
+@NAMES
+@pytest.mark.parametrize("shape", [(0,), (0, 5), (3, 0)])
+def test_nothing_is_left_to_the_eager_kernel(name, shape, cpu):
+    assert fused_history(name, np.ones(shape), [LOOPS[name].settings], cpu) is None
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """Nothing compiled yet, and loops taken as they are."""
+    monkeypatch.setattr(fused_histories, "_compiled", {})
+    monkeypatch.setattr(fused_histories, "_compile", lambda function: function)
+
+
+def _add(monkeypatch, loop):
+    row = LOOPS["rsi"]
+    monkeypatch.setitem(LOOPS, "rsi", Loop(loop, row.outputs, row.eager, row.settings))
+
+
+def test_a_loop_that_disagrees_is_dropped(fresh, cpu, monkeypatch):
+    def off(prices, index, period):
+        index[:] = eager("rsi", prices, (period,))[0] * (1.0 + 1e-6)
+
+    _add(monkeypatch, off)
+    with pytest.warns(RuntimeWarning, match="the compiled loop for rsi is dropped.*it differs .* by 1.0e-06"):
+        assert fused_history("rsi", walk(50), [(14,)], cpu) is None
+    assert fused_history("rsi", walk(50), [(14,)], cpu) is None
+
+
+def test_a_loop_that_fails_is_dropped(fresh, cpu, monkeypatch):
+    def fail(*_):
+        raise TypeError("no such type")
+
+    _add(monkeypatch, fail)
+    with pytest.warns(RuntimeWarning, match="the compiled loop for rsi is dropped.*no such type"):
+        assert fused_history("rsi", walk(50), [(14,)], cpu) is None
+
+
+def test_a_failure_on_another_thread_is_raised(fresh, cpu, monkeypatch):
+    def fail(prices, index, period):
+        if threading.current_thread() is not threading.main_thread():
+            raise MemoryError("no room")
+        index[:] = eager("rsi", prices, (period,))[0]
+        met.wait(0.01)
+
+    met = threading.Event()
+    _add(monkeypatch, fail)
+    monkeypatch.setattr(fused_histories, "_PART", 1)
+    monkeypatch.setattr("nautilus_metal.engine.threads.SMALL", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(MemoryError, match="no room"):
+            fused_history("rsi", walk(50, 20), [(14,)], cpu)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_without_numba_the_eager_kernels_run(monkeypatch, cpu):
+    from nautilus_metal import MetalBollingerBands, MetalMACD, MetalRSI
+
+    history, indicators = walk(2, 300), (MetalRSI(), MetalMACD(), MetalBollingerBands())
+    computed = [np.stack(one.compute(history, cpu)) for one in indicators]
+    monkeypatch.setattr(fused_histories, "_compiled", {})
+    monkeypatch.setitem(sys.modules, "numba", None)
+    for before, one in zip(computed, indicators, strict=True):
+        assert_same(np.stack(one.compute(history, cpu)), before, 100.0)
+    assert fused_histories._compiled == dict.fromkeys(LOOPS)
+
+
+@pytest.mark.parametrize("case", ["switch", "small", "float32 device"])
+def test_where_loops_are_not_used(case, cpu, fresh, monkeypatch):
+    history = walk(LEAST - 1)
+    if case == "switch":
+        monkeypatch.setenv("NAUTILUS_METAL_FUSED", "0")
+    elif case == "small":
+        monkeypatch.setattr(fused_histories, "LEAST", LEAST)
+    else:
+        monkeypatch.setattr(cpu, "device", torch.device("cuda"))
+        monkeypatch.setattr(cpu, "synchronize", lambda: None)
+    assert fused_history("rsi", history, [(14,)], cpu) is None
+    assert fused_histories._compiled == {}
+
+
+def test_a_closed_engine_and_a_cancelled_one_compute_nothing(cpu):
+    token = CancelToken()
+    token.cancel()
+    with cancellable(token), pytest.raises(Cancelled):
+        fused_history("rsi", walk(100), [(14,)], cpu)
+    cpu.close()
+    with pytest.raises(DeviceError, match="closed"):
+        fused_history("rsi", walk(100), [(14,)], cpu)
+
+
+def test_a_short_history_does_not_import_numba():
+    code = (
+        "import sys, nautilus_metal as m, numpy as np\n"
+        "for one in (m.MetalRSI(), m.MetalMACD(), m.MetalBollingerBands()): one.compute(np.arange(500.0))\n"
+        "assert 'numba' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
