@@ -136,7 +136,7 @@ def _options(size: Size, market: Prices) -> Iterator[str]:
         price_option_metal(spot, strike, expiry, rate, volatility, num_simulations=size.simulations)
     )
     exact: Any = price_option("call", spot=spot, strike=strike, expiry=expiry, rate=rate, volatility=volatility)
-    yield f"European call: spot {spot:g}, strike {strike:g}, {expiry:g} years, rate {rate:g}, volatility {volatility:g}"
+    yield f"European call: spot {spot:g}, strike {strike:g}, {expiry:g} years, rate {rate:g}, {volatility=:g}"
     rows: list[Row] = [("", "simulated", "standard error", "closed form", "difference in errors")]
     for name, value in {"price": exact.price, **exact.greeks}.items():
         simulated = found.option_price if name == "price" else getattr(found, name)

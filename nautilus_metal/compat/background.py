@@ -8,6 +8,7 @@ from contextvars import copy_context
 from typing import Any
 
 import torch
+import torch.fx.experimental.symbolic_shapes  # else loaded by the first derivative, which holds a loop up for 0.1 s
 
 from nautilus_metal.engine.cancel import CancelToken
 from nautilus_metal.engine.worker import Job, Worker

@@ -171,6 +171,7 @@ def _computed(name: str, kernel: Kernel, history: Array) -> tuple[Array, torch.d
     chosen = metal_device_manager.place(_WORKLOAD, "series", history.size)
     asked = metal_device_manager.config.workload(_WORKLOAD).precision
 
+    # Not by the compiled loops: compiling holds the interpreter's lock, and with it the event loop, for seconds.
     def work(engine: ComputeEngine) -> tuple[Array, torch.dtype]:
         dtype = torch.float32 if asked == "float32" else KINDS[engine.device.type].exact_dtype
         return evaluate(kernel, history, None, engine, dtype), dtype
