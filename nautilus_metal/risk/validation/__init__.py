@@ -14,20 +14,36 @@ from nautilus_metal.risk.validation.coverage import (
     tuff,
 )
 from nautilus_metal.risk.validation.coverage_null import CoverageNull
+from nautilus_metal.risk.validation.e_process import EProcess, e_process
+from nautilus_metal.risk.validation.laws import InnovationLaw, empirical_law, normal_law, student_law
 from nautilus_metal.risk.validation.result import TestResult
+from nautilus_metal.risk.validation.scores import diebold_mariano, fissler_ziegel_score, quantile_score
+from nautilus_metal.risk.validation.shortfall import ShortfallResult, ShortfallVerdict, acerbi_szekely
 
 __all__ = [
     "CoverageNull",
+    "EProcess",
+    "InnovationLaw",
+    "ShortfallResult",
+    "ShortfallVerdict",
     "TestResult",
     "VarScore",
+    "acerbi_szekely",
     "binomial",
     "christoffersen",
     "christoffersen_independence",
+    "diebold_mariano",
+    "e_process",
+    "empirical_law",
     "exceptions",
+    "fissler_ziegel_score",
     "haas_independence",
     "haas_mixed",
     "kupiec",
+    "normal_law",
+    "quantile_score",
     "score",
+    "student_law",
     "traffic_light",
     "tuff",
 ]
