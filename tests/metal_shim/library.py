@@ -56,11 +56,11 @@ class Library:
         if name not in self._names:
             raise AttributeError(name)
 
-        def call(*arguments: Any, threads: int) -> None:
+        def call(*arguments: Any, threads: tuple[int]) -> None:
             self.calls.append(name)
             held = [_numbers(argument) for argument in arguments]
             places = (ctypes.c_void_p * len(held))(*[_place(argument) for argument in held])
-            self._built[f"launch_{name}"](places, ctypes.c_uint(threads))
+            self._built[f"launch_{name}"](places, ctypes.c_uint(*threads))
 
         return call
 

@@ -45,7 +45,7 @@ def stream_normals(library: Any, stream: Stream, rows: int, device: torch.device
     """Make rows of a stream, the first of which is row 0; shape (rows, paths), within 2e-6 of float64's."""
     made = torch.empty(rows, stream.number, device=device)
     library.portable_normals(
-        made, stream.blocks, stream.number, stream.seed, stream.start, threads=rows * stream.blocks
+        made, stream.blocks, stream.number, stream.seed, stream.start, threads=(rows * stream.blocks,)
     )
     return torch.cat([made, -made], -1) if stream.mirrored else made
 
@@ -77,7 +77,7 @@ def stream_paths(
     sums = torch.empty(steps, stream.paths, device=device)
     library.portable_paths(
         spots, sums, steps, stream.number, int(stream.mirrored), stream.seed, stream.start, spot, drift, deviation,
-        threads=stream.blocks,
+        threads=(stream.blocks,),
     )  # fmt: skip
     return spots, sums
 
@@ -87,7 +87,7 @@ def rsi_scan(library: Any, prices: Tensor, periods: Sequence[int]) -> Tensor:
     series, bars = prices.shape
     settings = _settings([(n, 1.0 / n, 1.0 - 1.0 / n) for n in periods], prices)
     result = torch.empty(len(periods), series, bars, device=prices.device)
-    library.rsi_scan(result, prices.contiguous(), settings, series, bars, threads=len(periods) * series)
+    library.rsi_scan(result, prices.contiguous(), settings, series, bars, threads=(len(periods) * series,))
     return result
 
 
@@ -97,7 +97,7 @@ def macd_scan(library: Any, prices: Tensor, periods: Sequence[tuple[int, int, in
     rows = [(*each, *(1.0 - 2.0 / (n + 1.0) for n in each), 2.0 / (each[2] + 1.0)) for each in periods]
     settings = _settings(rows, prices)
     result = torch.empty(3, len(rows), series, bars, device=prices.device)
-    library.macd_scan(result, prices.contiguous(), settings, len(rows), series, bars, threads=len(rows) * series)
+    library.macd_scan(result, prices.contiguous(), settings, len(rows), series, bars, threads=(len(rows) * series,))
     return result
 
 
@@ -139,6 +139,6 @@ def book_losses(library: Any, terms: OptionTerms, held: Holdings, market: Moves)
         losses[0], losses[1], market.returns, market.changes, market.returns if factors is None else factors,
         torch.stack(columns), torch.stack([terms.row, terms.volatility_row]),
         torch.stack([held.exposures, held.linear, held.square]), vegas, float(held.decay),
-        count, assets, options, 0 if factors is None else len(factors), threads=count,
+        count, assets, options, 0 if factors is None else len(factors), threads=(count,),
     )  # fmt: skip
     return losses[0], losses[1]

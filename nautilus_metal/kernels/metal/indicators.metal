@@ -54,7 +54,7 @@ kernel void macd_scan(
     long from = (long(index) % series) * bars;
     long to = long(index) * bars;
     long all = number * series * bars;
-    long fast = long(settings[row]);
+    long brief = long(settings[row]);
     long slow = long(settings[row + 1]);
     long signal = long(settings[row + 2]);
     long first = slow + signal - 2;
@@ -64,7 +64,7 @@ kernel void macd_scan(
     float smooth = 0.0f;
     for (long t = 0; t < bars; t++) {
         float move = t > 0 ? prices[from + t] - prices[from + t - 1] : 0.0f;
-        quick = next_gap(quick, move, t + 1 - (slow - fast), fast, settings[row + 3]);
+        quick = next_gap(quick, move, t + 1 - (slow - brief), brief, settings[row + 3]);
         slack = next_gap(slack, move, t + 1, slow, settings[row + 4]);
         float line = quick - slack;
         if (t >= slow - 1 && t <= first) {
