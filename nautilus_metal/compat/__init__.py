@@ -19,6 +19,7 @@ from nautilus_metal.compat.memory import (
     get_memory_pool_stats,
     optimize_gpu_memory_layout,
 )
+from nautilus_metal.compat.networks import create_metal_model_wrapper, create_metal_training_manager
 from nautilus_metal.compat.options import price_option_metal
 from nautilus_metal.compat.paths import MetalMonteCarlo, metal_monte_carlo
 from nautilus_metal.compat.performance import Operation, PerformanceMetrics
@@ -61,6 +62,8 @@ __all__ = [
     "calculate_rsi_metal",
     "calculate_var_metal",
     "clear_gpu_memory_cache",
+    "create_metal_model_wrapper",
+    "create_metal_training_manager",
     "get_acceleration_status",
     "get_memory_optimization_recommendations",
     "get_memory_pool_stats",

@@ -55,7 +55,8 @@ class MetalConfig:
         Who gets the work: "aggressive" gives all of it to the device; "balanced" what was measured to be faster there
         (all of it while nothing was measured); "conservative" what is at least twice as fast there.
     batch_size : int or None
-        Paths that `simulate_price_paths_gpu` makes at a time; as many as the memory allows where None.
+        Paths that `simulate_price_paths_gpu` makes at a time, and samples that a new model wrapper evaluates at a
+        time; as many as the memory allows where None.
     """
 
     def __init__(self) -> None:
