@@ -66,7 +66,7 @@ class ForecastActor(Actor):
         self.model = load_model(config)
         super().__init__(config)
         self.last_forecast: Forecast | None = None
-        self._windows = BarWindows(self.model.recipe.needed)
+        self._windows = BarWindows(self.model.recipe.needed, self.model.recipe.window)
         self._closed: dict[str, int] = {}  # bars since the last inference
         self._line = OneAtATime(self, self._begin)
         self._give_up: Callable[[], None] | None = None

@@ -15,10 +15,12 @@ class BarWindows:
     ----------
     needed : int
         Bars to keep of each.
+    variation : int
+        Last returns that must not all be 0: the forecast's scale.
     """
 
-    def __init__(self, needed: int) -> None:
-        self._needed = needed
+    def __init__(self, needed: int, variation: int) -> None:
+        self._needed, self._variation = needed, variation
         self._times: dict[str, list[int]] = {}
         self._rows: dict[str, list[tuple[float, ...]]] = {}
 
@@ -47,7 +49,10 @@ class BarWindows:
         if len(rows) < self._needed:
             return f"{len(rows)} of {self._needed} bars of history"
         lowest = min(min(row[:4]) for row in rows)
-        return None if lowest > 0.0 else f"a price of {lowest:g} in its window"
+        if not lowest > 0.0:
+            return f"a price of {lowest:g} in its window"
+        closes = [row[3] for row in rows[-self._variation - 1 :]]
+        return None if max(closes) > min(closes) else f"no change of price in {self._variation} bars"
 
     def bars(self, name: str) -> Array:
         """Return an instrument's window, shape (5, needed)."""

@@ -16,6 +16,7 @@ from nautilus_metal.kernels.parameters import whole_bars
 
 Array = NDArray[np.float64]
 OPEN, HIGH, LOW, CLOSE, VOLUME = range(5)
+STILL = 1e-9  # a standard deviation of returns up to which it is rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +210,8 @@ class Samples:
 def make_samples(bars: Array, recipe: Recipe, horizon: int = 1) -> Samples:
     """Cut histories into samples, from the first bar that has a whole past to the last with a known outcome.
 
+    A bar whose `window` past returns have no variation, a price that stands still, makes no sample.
+
     Parameters
     ----------
     bars : ndarray, shape (series, 5, time)
@@ -232,7 +235,7 @@ def make_samples(bars: Array, recipe: Recipe, horizon: int = 1) -> Samples:
             f"`bars` must be of shape (series, 5, at least {recipe.needed + horizon}), was {bars.shape}"
         )
     returns, ahead = COLUMNS["return"].of(bars), _log_change(CLOSE, horizon).of(bars)
-    scale = np.maximum(recipe.scale(bars), 1e-9) * np.sqrt(horizon)
+    scale = recipe.scale(bars) * np.sqrt(horizon)
     mean = np.cumsum(np.nan_to_num(returns), -1) / np.maximum(np.arange(time), 1) * horizon
     seen = sliding_window_view(recipe.features(bars), recipe.length, axis=-2).swapaxes(-1, -2)
     at = np.arange(first, end)
@@ -240,11 +243,11 @@ def make_samples(bars: Array, recipe: Recipe, horizon: int = 1) -> Samples:
     def flat(values: Array) -> Array:
         return np.ascontiguousarray(values.T.reshape(-1))
 
-    return Samples(
+    made = Samples(
         inputs=np.ascontiguousarray(
             seen[:, first - recipe.length + 1 : end - recipe.length + 1].swapaxes(0, 1), dtype=np.float32
         ).reshape(-1, recipe.length, len(recipe.columns)),
-        targets=flat(ahead[:, first + horizon :] / scale[:, first:end]),
+        targets=flat(ahead[:, first + horizon :] / np.maximum(scale[:, first:end], STILL)),
         scale=flat(scale[:, first:end]),
         at=np.repeat(at, len(bars)),
         series=np.tile(np.arange(len(bars)), len(at)),
@@ -252,6 +255,7 @@ def make_samples(bars: Array, recipe: Recipe, horizon: int = 1) -> Samples:
         mean=flat(mean[:, first:end]),
         horizon=horizon,
     )
+    return made if (made.scale > STILL).all() else made.where(made.scale > STILL)
 
 
 def _check_window(window: int) -> None:

@@ -113,6 +113,22 @@ class FinancialTransformer(ForecastNetwork):
 NETWORKS: dict[str, type[ForecastNetwork]] = {row.kind: row for row in (FinancialLSTM, FinancialTransformer)}
 
 
+def widest(model: nn.Module, inputs: Tensor, batch: int) -> int:
+    """Elements of about the largest tensor of an evaluation: a value of the widest layer for every step of time.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any network.
+    inputs : Tensor
+        Shape (n, ..., features).
+    batch : int
+        Samples evaluated at once.
+    """
+    steps = inputs[0].numel() // max(inputs.shape[-1], 1)
+    return batch * steps * max(max(value.shape, default=1) for value in model.parameters())
+
+
 def positional_encoding(length: int, size: int) -> Tensor:
     """Sines and cosines of geometrically spaced frequencies, shape (length, size).
 

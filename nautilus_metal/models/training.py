@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nautilus_metal.engine import ComputeEngine, shared_engine
+from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
 from nautilus_metal.errors import InputError, TrainingError
 from nautilus_metal.models.checkpoint import check_can_be_kept, load_checkpoint, on_host, save_checkpoint
 from nautilus_metal.models.features import Recipe
+from nautilus_metal.models.networks import widest
 from nautilus_metal.models.precision import cast, mixed_dtype
 from nautilus_metal.models.training_run import Data, TrainingBar, TrainingResult, drawn_from
 from nautilus_metal.models.wrapper import MetalModelWrapper
@@ -256,7 +257,13 @@ class _Run:
 
     def train(self, epochs: int, progress: bool) -> None:
         """Do epochs until there are enough, or patience ends."""
-        bar, state = TrainingBar(epochs, progress), self.state
+        bar = TrainingBar(epochs, progress)
+        elements = widest(self._model, self._data.inputs, min(self._settings.batch_size, len(self._data)))
+        with threads_for(elements):
+            self._epochs(epochs, bar)
+
+    def _epochs(self, epochs: int, bar: TrainingBar) -> None:
+        state = self.state
         try:
             while state.epoch < epochs and not state.out_of_patience(self._settings.patience):
                 loss = self._epoch(state.epoch + 1)

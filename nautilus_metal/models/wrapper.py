@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nautilus_metal.engine import ComputeEngine, shared_engine
+from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
 from nautilus_metal.engine.governor import cpu_of
 from nautilus_metal.errors import InputError
 from nautilus_metal.models.memory import BatchSize, largest_batch
+from nautilus_metal.models.networks import widest
 from nautilus_metal.models.precision import cast, mixed_dtype
 
 _log = logging.getLogger(__name__)
@@ -185,8 +186,9 @@ class MetalModelWrapper:
 
     def _evaluate(self, window: Tensor, engine: ComputeEngine) -> Tensor:
         model, size = self._copy_on(engine), self.batch_size or len(window)
-        parts = [self._batch(window[first : first + size], model, engine) for first in range(0, len(window), size)]
-        made = torch.cat(parts).cpu()
+        with threads_for(widest(self.model, window, min(size, len(window)))):
+            parts = [self._batch(part, model, engine) for part in window.split(size)]
+            made = torch.cat(parts).cpu()
         self.last_device = str(engine.device)
         return made
 

@@ -203,7 +203,7 @@ def test_it_comes_from_configuration_alone(system, random_walk, daily, tmp_path)
 def test_windows_take_bars_in_any_order_once(make_equity, make_bars, random_walk):
     closes = random_walk(1, 12)
     made = make_bars(make_equity(A), closes)
-    windows = BarWindows(8)
+    windows = BarWindows(8, 4)
     for number in (6, 7, 5, 11, 3, 4, 8, 10, 9, 7, 2):
         windows.take(made[number])
     assert windows.problem(A) is None
@@ -215,10 +215,17 @@ def test_windows_take_bars_in_any_order_once(make_equity, make_bars, random_walk
 def test_a_price_that_has_no_logarithm_is_uncovered(make_equity, make_bars, random_walk):
     closes = random_walk(1, 8)
     closes[3] = 0.0
-    windows = BarWindows(8)
+    windows = BarWindows(8, 4)
     for bar in make_bars(make_equity(A), closes):
         windows.take(bar)
     assert windows.problem(A) == "a price of 0 in its window"
+
+
+def test_a_price_that_stands_still_is_uncovered(make_equity, make_bars):
+    windows = BarWindows(8, 4)
+    for bar in make_bars(make_equity(A), np.array([1.0, 2.0, 3.0] + [4.0] * 5)):
+        windows.take(bar)
+    assert windows.problem(A) == "no change of price in 4 bars"
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,15 @@ def test_a_sample_is_what_is_known_and_what_came(make_bars, horizon):
         assert samples.scale[i] == pytest.approx(past.std() * horizon**0.5)
 
 
+def test_a_price_that_stands_still_makes_no_sample(make_bars):
+    bars = make_bars()
+    bars[1, :4, 60:100] = bars[1, 3, 60]
+    samples = make_samples(bars, ALL)
+    missing = set(range(ALL.needed - 1, 199)) - set(samples.at[samples.series == 1].tolist())
+    assert missing == set(range(70, 100))
+    assert np.abs(samples.targets).max() < 1e3
+
+
 def test_what_may_be_learned_at_a_bar_has_its_outcome_by_then(make_bars):
     samples = make_samples(make_bars(), ALL, horizon=5)
     assert samples.known_at(100).at.max() == 95
