@@ -18,7 +18,8 @@ from nautilus_metal.kernels.normals import uniforms
 from nautilus_metal.kernels.paths import Parameters, Paths, diffusion_over, spot_score
 
 _NORMALS_TOLERANCE = 2e-6  # of the largest normal
-_PATHS_TOLERANCE = 1e-4  # of the largest price and the largest sum: rounding over thousands of steps
+_PATHS_TOLERANCE = 1e-5  # of the largest price and the largest sum of the sample
+_SAMPLE, _SAMPLE_STEPS, _SAMPLE_MARKET = Stream(1, 2, 4001, True), 32, (100.0, 0.3, 0.03, 1.0, 0.01)
 
 
 def pseudo_stream(seed: int, first: int, number: int, sampler: str) -> Stream:
@@ -64,9 +65,16 @@ def _uploaded_uniforms(rows: Tensor, engine: ComputeEngine) -> Tensor:
 
 
 def can_walk(engine: ComputeEngine) -> bool:
-    """Whether paths may be walked by a fused kernel that is not known to be wrong."""
+    """Whether the fused kernel may walk paths; when first asked, it is compared with the eager one on a sample.
+
+    Which way a price takes is thus settled before it is made, and is the same each time.
+    """
     kernels = fused_kernels(engine.device)
-    return kernels is not None and engine.dtype == torch.float32 and kernels.verdicts.get("portable_paths", True)
+    if kernels is None or engine.dtype != torch.float32:
+        return False
+    if "portable_paths" not in kernels.verdicts:
+        _walked(_SAMPLE_MARKET, _SAMPLE, engine, _SAMPLE_STEPS)
+    return kernels.verdicts.get("portable_paths", False)
 
 
 def walk(
