@@ -102,24 +102,25 @@ def fused_history(
     loop = _compiled.get(name)
     if loop is None:
         return None
-    rows = np.ascontiguousarray(history if history.ndim == 2 else history[None], dtype=np.float64)
-    shape = (len(settings), *rows.shape)
-    outputs = tuple(np.empty((LOOPS[name].outputs, *shape)))
+    rows = np.ascontiguousarray(history, dtype=np.float64)
+    rows = rows.reshape(-1, rows.shape[-1])
+    outputs = np.empty((LOOPS[name].outputs, len(settings), *rows.shape))
     step = max(1, _PART // rows.shape[1])
-    tasks = [(i, start) for i in range(len(settings)) for start in range(0, len(rows), step)]
 
     def work(task: tuple[int, int]) -> None:
         i, part = task[0], slice(task[1], task[1] + step)
         loop(rows[part], *(out[i, part] for out in outputs), *settings[i])
 
-    _share(work, tasks, elements)
-    return tuple(out.reshape(len(settings), *history.shape) for out in outputs)
+    _share(work, [(i, start) for i in range(len(settings)) for start in range(0, len(rows), step)], elements)
+    return tuple(outputs.reshape(outputs.shape[:2] + history.shape))
 
 
 def _share(work: Callable[[Any], None], tasks: Sequence[Any], elements: int) -> None:
     """Do the tasks on this thread, and on as many others as torch may use where the work is worth it."""
-    with threads_for(elements):
-        helpers = min(torch.get_num_threads(), len(tasks)) - 1
+    helpers = 0
+    if len(tasks) > 1:
+        with threads_for(elements):
+            helpers = min(torch.get_num_threads(), len(tasks)) - 1
     left = iter(tasks)
     if helpers < 1:
         for task in left:

@@ -28,11 +28,16 @@ def rsi_loop(prices: Array, index: Array, period: int) -> None:
             move = x[t] - x[t - 1] if t else 0.0
             gain += share * max(move, 0.0)
             loss += share * max(-move, 0.0)
-        for t in range(period, bars):
-            move = share * (x[t] - x[t - 1])
-            decay = keep if t > period else 1.0
+        x, y = x[period - 1 :], y[period - 1 :]  # from here on no index can be negative, which a compiler then knows
+        last = x[0] if len(x) else 0.0
+        decay = 1.0
+        for t in range(1, len(x)):
+            price = x[t]
+            move = share * (price - last)
+            last = price
             gain = decay * gain + max(move, 0.0)
             loss = decay * loss + max(-move, 0.0)
+            decay = keep
             total = gain + loss
             y[t] = 100.0 * gain / (total if total > 0.0 else 1.0)
 
@@ -45,27 +50,32 @@ def macd_loop(
     first = slow + signal - 2
     keep_fast, keep_slow = 1.0 - 2.0 / (fast + 1.0), 1.0 - 2.0 / (slow + 1.0)
     rate = 2.0 / (signal + 1.0)
+    keep = 1.0 - rate
     for row in range(series):
         x, line, smooth, rest = prices[row], value[row], smoothed[row], histogram[row]
         gap_fast = gap_slow = level = 0.0
         for t in range(min(first + 1, bars)):  # the seeds, plain means, gather
             move = x[t] - x[t - 1] if t else 0.0
-            count, late, last = t + 1, t + 1 - slow + fast, t + 2 - slow
+            count, late, lines = t + 1, t + 1 - slow + fast, t + 2 - slow
             kept = keep_fast if late > fast else ((late - 1.0) / late if late > 0 else 0.0)
             gap_fast = kept * (gap_fast - move)
             kept = keep_slow if count > slow else (count - 1.0) / count
             gap_slow = kept * (gap_slow - move)
-            if last > 0:
-                level += (gap_fast - gap_slow - level) / min(last, signal)
+            if lines > 0:
+                level += (gap_fast - gap_slow - level) / min(lines, signal)
             line[t] = smooth[t] = rest[t] = nan
         if bars > first:
             line[first], smooth[first], rest[first] = gap_fast - gap_slow, level, gap_fast - gap_slow - level
-        for t in range(first + 1, bars):
-            move = x[t] - x[t - 1]
-            gap_fast = keep_fast * gap_fast - keep_fast * move
-            gap_slow = keep_slow * gap_slow - keep_slow * move
+        x, line, smooth, rest = x[first:], line[first:], smooth[first:], rest[first:]
+        last = x[0] if len(x) else 0.0
+        for t in range(1, len(x)):
+            price = x[t]
+            move = last - price
+            last = price
+            gap_fast = keep_fast * gap_fast + keep_fast * move
+            gap_slow = keep_slow * gap_slow + keep_slow * move
             gap = gap_fast - gap_slow
-            level = (1.0 - rate) * level + rate * gap
+            level = keep * level + rate * gap
             line[t] = gap
             smooth[t] = level
             rest[t] = gap - level

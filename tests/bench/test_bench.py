@@ -69,15 +69,30 @@ def test_names_are_keys_and_full_sizes_are_larger():
 
 
 @pytest.mark.parametrize("peer", ["TA-Lib loop", "numba loop"])
-@pytest.mark.parametrize("name", ["rsi", "macd", "bollinger"])
+@pytest.mark.parametrize("name", ["rsi", "macd", "bollinger", "universe"])
 def test_the_check_of_an_indicator_can_fail(host, name, peer):
     case = CASES[name]
     problem = case.prepare(host, series=2, bars=80)
     ours, theirs = case.ours(problem), case.peers[peer](problem)
     case.check(problem, ours, theirs)
-    off = tuple(values * (1 + 1e-6) for values in theirs)
+    off = tuple(np.asarray(values) * (1 + 1e-6) for values in theirs)
     with pytest.raises(AssertionError):
         case.check(problem, ours, off)
+
+
+@pytest.mark.parametrize("peer", ["store floor, new arrays", "store floor, same arrays"])
+def test_the_store_floor_stores_what_ours_returns(host, peer):
+    case = CASES["universe"]
+    problem = case.prepare(host, series=2, bars=80)
+    ours, theirs = case.ours(problem), case.peers[peer](problem)
+    case.check(problem, ours, theirs)
+    assert theirs.arrays.nbytes == sum(out.nbytes for out in ours)
+    assert (case.peers[peer](problem).arrays is theirs.arrays) == ("same" in peer)
+    with pytest.raises(AssertionError, match="as much as"):
+        case.check(problem, ours[1:], theirs)
+    theirs.arrays[0, 0, 0] = 0.0
+    with pytest.raises(AssertionError, match="has stored"):
+        case.check(problem, ours, theirs)
 
 
 def test_the_check_of_the_risk_tick_can_fail(host):

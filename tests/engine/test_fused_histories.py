@@ -267,6 +267,7 @@ def test_a_closed_engine_and_a_cancelled_one_compute_nothing(cpu):
         fused_history("rsi", walk(100), [(14,)], cpu)
 
 
+@pytest.mark.slow
 def test_a_short_history_does_not_import_numba():
     code = (
         "import sys, nautilus_metal as m, numpy as np\n"

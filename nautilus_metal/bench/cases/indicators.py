@@ -1,8 +1,12 @@
-"""Whole histories of indicators: numpy in, numpy out, beside TA-Lib and compiled loops."""
+"""Whole histories of indicators: numpy in, numpy out, beside TA-Lib, compiled loops and the store floor.
+
+The floor stores one number in as many arrays as ours returns, and computes nothing: in new arrays, as ours does, and
+in arrays that were stored in before, which a machine does faster because no memory page is to be found and cleared.
+"""
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,18 +16,26 @@ from nautilus_metal.bench.cases import loops
 from nautilus_metal.engine import ComputeEngine
 
 Arrays = tuple[np.ndarray, ...]
+Rows = tuple[list[np.ndarray], ...]
 
 
 class Problem(NamedTuple):
-    """Prices, shape (series, bars), and the engine."""
+    """Prices, shape (series, bars), the engine, and what is made once: a universe, and arrays stored in before."""
 
     engine: ComputeEngine
     prices: np.ndarray
+    kept: dict[Any, Any]
+
+
+class Stored(NamedTuple):
+    """What the floor stored."""
+
+    arrays: np.ndarray
 
 
 def _prepare(engine: ComputeEngine, series: int, bars: int) -> Problem:
     steps = np.random.default_rng(0).normal(scale=0.01, size=(series, bars))
-    return Problem(engine, np.ascontiguousarray(100 * np.exp(np.cumsum(steps, axis=1))))
+    return Problem(engine, np.ascontiguousarray(100 * np.exp(np.cumsum(steps, axis=1))), {})
 
 
 def _rsi(problem: Problem) -> Arrays:
@@ -41,23 +53,46 @@ def _macd(problem: Problem) -> Arrays:
 def _bollinger(problem: Problem) -> Arrays:
     from nautilus_metal import MetalBollingerBands
 
-    bands = MetalBollingerBands(20, 2.0).compute(problem.prices, problem.engine)
-    return bands.upper, bands.middle, bands.lower
+    return tuple(MetalBollingerBands(20, 2.0).compute(problem.prices, problem.engine))
 
 
-def _talib(name: str, options: dict[str, float], problem: Problem) -> Arrays:
+def _universe(problem: Problem) -> Arrays:
+    from nautilus_metal import IndicatorUniverse
+
+    if "universe" not in problem.kept:
+        names = [f"S{row}" for row in range(len(problem.prices))]
+        problem.kept["universe"] = IndicatorUniverse(names, ("rsi(14)", "macd", "bollinger"), problem.engine)
+    rsi, macd, bands = problem.kept["universe"].compute(problem.prices).values()
+    return rsi, *macd, *bands
+
+
+def _talib(name: str, options: dict[str, float], problem: Problem) -> Rows:
     import talib
 
     function = getattr(talib, name)
     rows = [function(row, **options) for row in problem.prices]
-    outputs = rows if isinstance(rows[0], tuple) else [(row,) for row in rows]
-    return tuple(np.stack(one) if len(one) > 1 else one[0][None] for one in zip(*outputs, strict=True))
+    return tuple(map(list, zip(*rows, strict=True))) if isinstance(rows[0], tuple) else (rows,)
 
 
-def _check(problem: Problem, ours: Arrays, theirs: Arrays) -> None:
-    """To 1e-9 of the scale in float64, 2e-5 where the device has only float32."""
+def _stored(outputs: int, new: bool, problem: Problem) -> Stored:
+    shape = (outputs, *problem.prices.shape)
+    if not new and outputs not in problem.kept:
+        problem.kept[outputs] = np.empty(shape)
+    arrays = np.empty(shape) if new else problem.kept[outputs]
+    torch.from_numpy(arrays).fill_(1.0)
+    return Stored(arrays)
+
+
+def _check(problem: Problem, ours: Arrays, theirs: Rows | Arrays | Stored) -> None:
+    """To 1e-9 of the scale in float64, 2e-5 where the device has only float32; a peer may give fewer outputs."""
+    if isinstance(theirs, Stored):
+        assert theirs.arrays.shape == (len(ours), *ours[0].shape), "the floor stores as much as ours returns"
+        assert (theirs.arrays == 1.0).all(), "the floor has stored"
+        return
     exact = problem.engine.exact_dtype is torch.float64
-    for mine, its in zip(ours, theirs, strict=True):
+    assert len(theirs) in (len(ours), len(ours) - 2), "all outputs, or all but the two quotients of bands"
+    for mine, rows in zip(ours, theirs, strict=False):
+        its = np.asarray(rows)
         scale = float(np.nanmax(np.abs(its)))
         np.testing.assert_allclose(mine, its, rtol=0, atol=scale * (1e-9 if exact else 2e-5))
 
@@ -68,19 +103,49 @@ _FUNCTIONS: dict[str, tuple[str, Callable[[Problem], Arrays], str, dict[str, flo
     "bollinger": ("Bollinger bands(20, 2)", _bollinger, "BBANDS", {"timeperiod": 20, "nbdevup": 2, "nbdevdn": 2}),
 }
 
-CASES = tuple(
+_OUTPUTS = {"rsi": 1, "macd": 3, "bollinger": 5}
+
+
+def _together(one: Callable[[str, Problem], Any], problem: Problem) -> Any:
+    """Compute the three by a peer, one after the other."""
+    return tuple(output for name in _FUNCTIONS for output in one(name, problem))
+
+
+def _peers(talib: Callable[[Problem], Any], numba: Callable[[Problem], Any], outputs: int) -> dict[str, Any]:
+    return {
+        "TA-Lib loop": talib,
+        "numba loop": numba,
+        "store floor, new arrays": partial(_stored, outputs, True),
+        "store floor, same arrays": partial(_stored, outputs, False),
+    }
+
+
+CASES = (
+    *(
+        Case(
+            name=name,
+            title=f"{title} of whole histories, from numpy to numpy",
+            sizes=({"series": 1, "bars": 10_000}, {"series": 1_000, "bars": 2_520}),
+            quick=({"series": 1, "bars": 200}, {"series": 5, "bars": 100}),
+            prepare=_prepare,
+            ours=ours,
+            peers=_peers(partial(_talib, talib_name, options), partial(loops.run, name), _OUTPUTS[name]),
+            check=_check,
+        )
+        for name, (title, ours, talib_name, options) in _FUNCTIONS.items()
+    ),
     Case(
-        name=name,
-        title=f"{title} of whole histories, from numpy to numpy",
-        sizes=({"series": 1, "bars": 10_000}, {"series": 1_000, "bars": 2_520}),
-        quick=({"series": 1, "bars": 200}, {"series": 5, "bars": 100}),
+        name="universe",
+        title="RSI, MACD and Bollinger bands of a universe, all outputs, from numpy to numpy",
+        sizes=({"series": 1_000, "bars": 2_520},),
+        quick=({"series": 5, "bars": 100},),
         prepare=_prepare,
-        ours=ours,
-        peers={
-            "TA-Lib loop": partial(_talib, talib_name, options),
-            "numba loop": partial(loops.run, name),
-        },
+        ours=_universe,
+        peers=_peers(
+            partial(_together, lambda name, problem: _talib(*_FUNCTIONS[name][2:], problem)),
+            partial(_together, loops.run),
+            sum(_OUTPUTS.values()),
+        ),
         check=_check,
-    )
-    for name, (title, ours, talib_name, options) in _FUNCTIONS.items()
+    ),
 )
