@@ -16,7 +16,10 @@ settings.load_profile("project")
 GPU_KINDS = ("mps", "cuda")
 # Tests by path that name the CPU themselves or compute nothing: on another device only those of them that ask for one
 # run again.
-HOST_ONLY = ("cli/test_cli", "cli/test_live", "kernels/", "live/", "report/", "risk/test_pricing", "test_package")
+HOST_ONLY = (
+    *("cli/test_cli", "cli/test_live", "kernels/", "live/", "report/", "risk/test_pricing", "risk/test_validation"),
+    "test_package",
+)
 os.environ.pop("PYTORCH_ENABLE_MPS_FALLBACK", None)  # it would hide gaps; torch reads it when it is imported
 
 

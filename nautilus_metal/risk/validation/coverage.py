@@ -8,15 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from nautilus_metal.risk.validation.ratios import coverage_ratio, independence_ratio, waiting_ratio, waits_ratio
 from nautilus_metal.risk.validation.result import (
-    Numbers,
     TestResult,
     check_counts,
     check_level,
     checked_hits,
     chi_square,
     series_of,
-    times_log,
 )
 
 
@@ -273,44 +272,6 @@ def score(pnl: ArrayLike, var: ArrayLike, level: float) -> VarScore:
         christoffersen_p=christoffersen(hits, level).p_value,
         zone=traffic_light(count, days, level),
     )
-
-
-def coverage_ratio(count: Numbers, days: int, level: float) -> NDArray[np.float64]:
-    """Kupiec's likelihood ratio of so many exceptions; any shape."""
-    q, rate = 1 - level, count / days
-    promised = count * math.log(q) + (days - count) * math.log1p(-q)
-    return -2 * (promised - times_log(count, rate) - times_log(days - count, 1 - rate))
-
-
-def independence_ratio(hits: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Christoffersen's likelihood ratio of independence, for series of shape (series, days)."""
-    before, after = hits[:, :-1], hits[:, 1:]
-    hit_hit = (before & after).sum(axis=1).astype(np.float64)
-    calm_hit, hit_calm = after.sum(axis=1) - hit_hit, before.sum(axis=1) - hit_hit
-    calm_calm = before.shape[1] - hit_hit - calm_hit - hit_calm
-
-    def likelihood(stays: NDArray[np.float64], exceeds: NDArray[np.float64]) -> NDArray[np.float64]:
-        rate = exceeds / np.maximum(stays + exceeds, 1)
-        return times_log(exceeds, rate) + times_log(stays, 1 - rate)
-
-    pooled = likelihood(calm_calm + hit_calm, calm_hit + hit_hit)
-    return -2 * (pooled - likelihood(calm_calm, calm_hit) - likelihood(hit_calm, hit_hit))
-
-
-def waiting_ratio(waited: Numbers, level: float) -> NDArray[np.float64]:
-    """Likelihood ratio of waiting so many days for an exception, at least one; any shape."""
-    q = 1 - level
-    promised = math.log(q) + (waited - 1) * math.log1p(-q)
-    return -2 * (promised - times_log(waited - 1, 1 - 1 / waited) + np.log(waited))
-
-
-def waits_ratio(hits: NDArray[np.bool_], level: float) -> NDArray[np.float64]:
-    """Sum of `waiting_ratio` over the waits for each exception, for series of shape (series, days)."""
-    row, day = np.nonzero(hits)
-    first = np.diff(row, prepend=-1) > 0
-    waited = np.where(first, day + 1, np.diff(day, prepend=0))
-    ratios = waiting_ratio(waited.astype(np.float64), level)
-    return np.bincount(row, weights=ratios, minlength=len(hits)).astype(np.float64)
 
 
 def _binomial_cdf(count: int, trials: int, chance: float) -> float:

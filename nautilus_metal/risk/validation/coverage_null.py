@@ -8,12 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.normals import uniforms
-from nautilus_metal.risk.validation.coverage import (
-    coverage_ratio,
-    independence_ratio,
-    waiting_ratio,
-    waits_ratio,
-)
+from nautilus_metal.risk.validation.ratios import coverage_ratio, independence_ratio, waiting_ratio, waits_ratio
 from nautilus_metal.risk.validation.result import TestResult, check_level, checked_hits
 
 _BLOCK = 2**22  # days simulated at a time, summed over series

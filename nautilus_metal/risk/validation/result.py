@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from nautilus_metal.errors import InputError
 
-Numbers = float | NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class TestResult:
@@ -96,9 +94,3 @@ def chi_square(statistic: SupportsFloat, degrees: int) -> TestResult:
     ratio = max(0.0, float(statistic))  # rounding may leave it a hair under zero
     half = torch.tensor([degrees / 2, ratio / 2], dtype=torch.float64)
     return TestResult(ratio, float(torch.special.gammaincc(half[0], half[1])))
-
-
-def times_log(count: Numbers, rate: Numbers) -> NDArray[np.float64]:
-    """``count * log(rate)`` with 0 log 0 = 0."""
-    number = np.asarray(count, dtype=np.float64)
-    return number * np.log(np.where(number > 0, rate, 1.0))
