@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from nautilus_metal.engine import ComputeEngine, shared_engine
+from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
 from nautilus_metal.kernels.portfolio_hierarchy import hierarchical_risk_parity
 from nautilus_metal.risk.allocation_problem import OBJECTIVES, Case, Problem, read
 from nautilus_metal.risk.allocation_quadratic import Optimised, largest_sharpe, least_quadratic, risk_parity
@@ -213,15 +213,17 @@ def optimise_many(
         returns, objective, cases, assets, covariance, expected_returns, level, risk_free_rate, risk_shares, solver,
         tolerance,
     )  # fmt: skip
-    for terms in {id(terms): terms for terms in problem.terms}.values():
-        check_feasible(terms, problem.assets)
+    with threads_for(0):
+        for terms in {id(terms): terms for terms in problem.terms}.values():
+            check_feasible(terms, problem.assets)
     compute = engine or shared_engine(device)
     found: list[tuple[int, Optimised]] = []
     share = max(1, _ELEMENTS // len(problem.returns)) if objective == "minimum_cvar" else len(problem.cases)
     scenarios = Scenarios(compute, problem.returns) if objective == "minimum_cvar" else None
     for first in range(0, len(problem.cases), share):
         part = problem.part(first, first + share)
-        result = _solve(part, compute, scenarios)
+        with threads_for(problem.returns.size * len(part.cases)):
+            result = _solve(part, compute, scenarios)
         found += [(first + i, result) for i in range(len(part.cases))]
     return [_allocation(problem, index, index % share, result, compute) for index, result in found]
 

@@ -1,0 +1,119 @@
+"""The AllocationActor in a real engine: when it publishes, what from, and what it says where it cannot."""
+
+import numpy as np
+import pytest
+
+from nautilus_metal.actors import AllocationActor, AllocationActorConfig, MetalEngineActor, MetalEngineConfig
+from nautilus_metal.errors import InputError
+from nautilus_metal.messages import ALLOCATION_TARGET_TOPIC
+from nautilus_metal.risk.allocation import Constraints, optimise
+from strategies.rebalancer import Rebalancer, RebalancerConfig
+
+NAMES = ("AAA.XNYS", "BBB.XNYS", "CCC.XNYS")
+DAYS = 150
+
+
+@pytest.fixture
+def closes(random_walk):
+    return {name: random_walk(seed, DAYS, sigma=0.005 * (seed + 1)) for seed, name in enumerate(NAMES)}
+
+
+@pytest.fixture
+def targets(system, closes, daily, device):
+    """Run an actor over the walks and return its targets, and the system."""
+
+    def run(late=0, strategies=(), **settings):
+        made = system()
+        for name, path in closes.items():
+            made.add(name, path if name != NAMES[2] else path[late:], first_day=1 if name != NAMES[2] else 1 + late)
+        heard: list = []
+        made.engine.kernel.msgbus.subscribe(ALLOCATION_TARGET_TOPIC, heard.append)
+        fields = {"window": 100, "min_observations": 40, "objective": "minimum_variance", "level": 0.9}
+        config = AllocationActorConfig(bar_types=tuple(map(daily, NAMES)), **(fields | settings))
+        made.run([MetalEngineActor(MetalEngineConfig(device=device)), AllocationActor(config)], strategies)
+        return heard, made
+
+    return run
+
+
+@pytest.mark.parametrize("objective", ["minimum_variance", "minimum_cvar", "risk_parity", "hrp", "equal_weight"])
+def test_targets_are_the_optimum_of_the_returns_until_then(targets, closes, objective):
+    heard, _ = targets(objective=objective)
+    months = {(day.astype("datetime64[D]").astype("datetime64[M]")) for day in np.arange(41, DAYS + 1)}
+    assert len(heard) == len(months)
+    for target in heard:
+        day = target.ts_event // (86_400 * 10**9)
+        prices = np.column_stack([closes[name][:day] for name in NAMES])
+        returns = np.expm1(np.diff(np.log(prices), axis=0))[-100:]
+        assert target.scenarios == len(returns)
+        assert target.status == "optimal"
+        if objective == "equal_weight":
+            assert target.weights == dict.fromkeys(NAMES, 1 / 3)
+        else:
+            alone = optimise(returns, objective, assets=NAMES, level=0.9, device="cpu")
+            assert target.value == pytest.approx(alone.value, rel=1e-4)
+            assert list(target.weights.values()) == pytest.approx(alone.weights.tolist(), abs=2e-2)
+
+
+@pytest.mark.parametrize(("schedule", "count"), [("daily", 110), ("weekly", 16), ("quarterly", 2)])
+def test_schedules(targets, schedule, count):
+    heard, _ = targets(schedule=schedule)
+    assert len(heard) == pytest.approx(count, abs=1)
+
+
+def test_an_instrument_without_history_is_uncovered(targets):
+    heard, _ = targets(late=120)
+    assert heard[0].uncovered == {NAMES[2]: "no price history"}
+    assert sum(heard[0].weights.values()) == pytest.approx(1)
+
+
+def test_conflicts_are_named_and_not_traded(targets):
+    rebalancer = Rebalancer(RebalancerConfig())
+    heard, made = targets(upper=0.2, strategies=[rebalancer])
+    assert {target.status for target in heard} == {"infeasible"}
+    assert "the budget (1) conflicts with the upper bounds of AAA.XNYS" in heard[0].reason
+    assert heard[0].weights == {}
+    assert not made.engine.cache.orders()
+    assert rebalancer.refused["infeasible"] == len(heard)
+
+
+def test_a_strategy_holds_the_targets(targets, closes):
+    heard, made = targets(strategies=[Rebalancer(RebalancerConfig(reserve=0.0, capital=1_000_000.0))])
+    for name, weight in heard[-1].weights.items():
+        held = sum(p.signed_qty for p in made.engine.cache.positions_open() if str(p.instrument_id) == name)
+        day = heard[-1].ts_event // (86_400 * 10**9)
+        assert held == pytest.approx(weight * 1_000_000 / closes[name][day - 1], abs=1.001)
+
+
+def test_turnover_is_counted_from_the_last_target_as_prices_moved_it(targets, closes):
+    heard, _ = targets(schedule="weekly", turnover=1.0, costs=1e-3)
+    one, two = heard[0], heard[1]
+    days = [target.ts_event // (86_400 * 10**9) for target in (one, two)]
+    moved = np.array([one.weights[name] * closes[name][days[1] - 1] / closes[name][days[0] - 1] for name in NAMES])
+    moved /= 1 - sum(one.weights.values()) + moved.sum()
+    prices = np.column_stack([closes[name][: days[1]] for name in NAMES])
+    returns = np.expm1(np.diff(np.log(prices), axis=0))[-100:]
+    alone = optimise(
+        returns, assets=NAMES, device="cpu", constraints=Constraints(previous=moved, turnover=1.0, costs=1e-3)
+    )
+    assert list(two.weights.values()) == pytest.approx(alone.weights.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"objective": "best"}, "`objective` must be one of"),
+        ({"schedule": "hourly"}, "`schedule` must be one of"),
+        ({"schedule": None}, "`timer_seconds` must be given"),
+        ({"timer_seconds": 0.0}, "`timer_seconds` must be above 0"),
+        ({"min_observations": 1}, "`min_observations` must be from 2"),
+        ({"level": 0.3}, "`level` must be between"),
+        ({"lower": 0.5, "upper": 0.4}, "`lower` must not be above `upper`"),
+        ({"groups": {"g": {"assets": ["X.XNYS"]}}}, "`groups`: g must name instruments"),
+        ({"groups": {"g": {"members": ["AAA.XNYS"]}}}, "`groups`: g must have `assets`"),
+        ({"costs": -1.0}, "`costs` must be at least 0"),
+    ],
+)
+def test_bad_settings_are_refused(daily, settings, text):
+    with pytest.raises(InputError, match=text):
+        AllocationActor(AllocationActorConfig(bar_types=tuple(map(daily, NAMES)), **settings))
