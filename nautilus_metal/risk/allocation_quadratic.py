@@ -15,6 +15,7 @@ from nautilus_metal.risk.allocation_region import region
 from nautilus_metal.risk.allocation_terms import Terms
 
 _NEWTON, _DECREMENT = 60, 1e-10
+_FEASIBLE = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ class Optimised:
 def least_quadratic(programme: Programme, engine: ComputeEngine, solver: str, tolerance: float) -> Optimised:
     r"""Minimise a batch of quadratic programmes, by ADMM on the device or by an interior point on the host.
 
-    What ADMM leaves above the tolerance, as float32 may, the interior point solves again.
+    What ADMM leaves outside the constraints or above the tolerance, as float32 may, the interior point solves again.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def least_quadratic(programme: Programme, engine: ComputeEngine, solver: str, to
     solver : {"admm", "interior_point"}
         Which.
     tolerance : float
-        Of the gap, as a share of the objective's quadratic or linear part, the larger.
+        Of the gap, as a share of the objective.
     """
     if solver == "interior_point":
         return _certified(programme, interior_point(programme), solver)
@@ -65,7 +66,8 @@ def least_quadratic(programme: Programme, engine: ComputeEngine, solver: str, to
     found = admm(moved, 1e-6 if single else 1e-9)
     x, equal, row, residual = (field.to("cpu").to(torch.float64) for field in found[:4])
     result = _certified(programme, Solution(x, equal, row, residual, found.iterations), solver)
-    left = torch.nonzero(result.gap > tolerance * _scale(programme, result.x)).squeeze(-1)
+    missed = (result.gap > tolerance * result.value.abs()) | (_violation(programme, result.x) > _FEASIBLE)
+    left = torch.nonzero(missed).squeeze(-1)
     if not len(left):
         return result
     again = _certified(programme.take(left), interior_point(programme.take(left)), "interior_point")
@@ -74,9 +76,10 @@ def least_quadratic(programme: Programme, engine: ComputeEngine, solver: str, to
     return Optimised(x, value, gap, result.iterations + again.iterations, "admm, interior_point")
 
 
-def _scale(programme: Programme, x: Tensor) -> Tensor:
-    bent = (x * times(programme.quadratic, x)).sum(-1) / 2
-    return torch.maximum(bent.abs(), (programme.linear * x).sum(-1).abs())
+def _violation(programme: Programme, x: Tensor) -> Tensor:
+    """By how much equalities and rows are broken at most; shape (B,)."""
+    off = (times(programme.equal, x) - programme.level).abs()
+    return torch.cat([off, times(programme.rows, x) - programme.most], dim=-1).amax(-1)
 
 
 def _certified(programme: Programme, found: Solution, solver: str) -> Optimised:

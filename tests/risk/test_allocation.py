@@ -1,0 +1,216 @@
+"""Portfolio optimisation against skfolio with Clarabel on its stocks; certificates, conflicts, batches, devices."""
+
+import numpy as np
+import pytest
+
+from nautilus_metal.errors import InputError
+from nautilus_metal.risk.allocation import Case, Constraints, Group, optimise, optimise_many
+from nautilus_metal.risk.allocation_cases import bootstrap_cases, frontier_cases, history_cases
+
+LEVEL, COST = 0.95, 1e-4
+
+
+@pytest.fixture(scope="module")
+def stocks():
+    from skfolio.datasets import load_sp500_dataset
+    from skfolio.preprocessing import prices_to_returns
+
+    return prices_to_returns(load_sp500_dataset())
+
+
+def shortfall(losses: np.ndarray) -> float:
+    worst = np.sort(losses)[::-1]
+    beyond = len(worst) * (1 - LEVEL)
+    return float(np.clip(beyond - np.arange(len(worst)), 0, 1) @ worst / beyond)
+
+
+def rows(stocks, objective):
+    """skfolio's optimiser of the same problem, the objective as a function of weights, and our constraints."""
+    from skfolio import RiskMeasure
+    from skfolio.optimization import MeanRisk, ObjectiveFunction, RiskBudgeting
+
+    returns, even = stocks.to_numpy(), np.full(20, 0.05)
+    mean, scatter = returns.mean(axis=0), np.cov(returns.T)
+    ratio, utility = ObjectiveFunction.MAXIMIZE_RATIO, ObjectiveFunction.MAXIMIZE_UTILITY
+    cost = {"transaction_costs": COST, "previous_weights": even}
+
+    def variance(w):
+        return w @ scatter @ w
+
+    grouped = Constraints(lower=-0.1, upper=0.2, groups={"first": Group(list(stocks.columns[:10]), upper=0.4)})
+    peer_groups = {"groups": [["a"] * 10 + ["b"] * 10], "linear_constraints": ["a <= 0.4"]}
+    priced = Constraints(previous=even, costs=COST)
+    return {
+        "minimum_variance": (MeanRisk(), variance, Constraints()),
+        "minimum_variance grouped": (MeanRisk(min_weights=-0.1, max_weights=0.2, **peer_groups), variance, grouped),
+        "mean_variance": (
+            MeanRisk(objective_function=utility, risk_aversion=4.0, **cost),
+            lambda w: 4 * variance(w) - mean @ w + COST * np.abs(w - even).sum(),
+            priced,
+        ),
+        "maximum_sharpe": (
+            MeanRisk(objective_function=ratio, max_weights=0.15, **cost),
+            lambda w: -(mean @ w - COST * np.abs(w - even).sum()) / variance(w) ** 0.5,
+            Constraints(upper=0.15, previous=even, costs=COST),
+        ),
+        "minimum_cvar": (
+            MeanRisk(risk_measure=RiskMeasure.CVAR), lambda w: shortfall(-returns @ w), Constraints()
+        ),
+        "risk_parity": (RiskBudgeting(max_weights=0.06), variance, Constraints(upper=0.06)),
+    }[objective]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case",
+    ["minimum_variance", "minimum_variance grouped", "mean_variance", "maximum_sharpe", "minimum_cvar",
+     "risk_parity"],
+)
+def test_objectives_are_those_of_skfolio_with_clarabel(stocks, case):
+    peer, value, constraints = rows(stocks, case)
+    theirs = value(peer.fit(stocks).weights_)
+    found = optimise(
+        stocks.to_numpy(), case.split()[0], assets=list(stocks.columns), constraints=constraints, level=LEVEL,
+        risk_aversion=4.0 if case == "mean_variance" else 1.0, device="cpu",
+    )  # fmt: skip
+    assert found.status == "optimal"
+    assert found.residual <= 1e-8
+    assert value(found.weights) <= theirs + 1e-5 * abs(theirs)
+    assert value(found.weights) == pytest.approx(theirs, rel=1e-4)
+    assert found.gap <= 1e-5 * max(1.0 if case == "maximum_sharpe" else abs(found.value), found.volatility**2)
+
+
+@pytest.fixture(scope="module")
+def sample():
+    draw = np.random.default_rng(5)
+    return draw.standard_t(5, size=(600, 8)) * np.linspace(0.005, 0.02, 8) + draw.normal(size=(600, 1)) * 0.005 + 4e-4
+
+
+@pytest.mark.parametrize("objective", ["minimum_variance", "mean_variance", "minimum_cvar"])
+@pytest.mark.parametrize("solver", ["interior_point", "admm"])
+def test_each_device_finds_the_same(sample, engine, objective, solver):
+    constraints = Constraints(upper=0.4, previous=0.125, turnover=0.8, costs=1e-4)
+    exact = optimise(sample, objective, constraints=constraints, device="cpu", solver="interior_point")
+    found = optimise(sample, objective, constraints=constraints, engine=engine, solver=solver, tolerance=1e-4)
+    assert found.status == "optimal"
+    assert found.value == pytest.approx(exact.value, rel=1e-4)
+    assert found.turnover <= 0.8 + 1e-6
+    assert found.weights.max() <= 0.4 + 1e-6
+
+
+def test_a_gap_bounds_what_is_left(sample):
+    best = optimise(sample, "minimum_cvar", device="cpu", tolerance=1e-6)
+    rough = optimise(sample, "minimum_cvar", device="cpu", tolerance=0.05)
+    assert rough.value >= best.value - best.gap
+    assert rough.value - rough.gap <= best.value
+    assert best.value == pytest.approx(shortfall(-sample @ best.weights), rel=1e-9)
+
+
+def test_a_batch_is_what_its_problems_are_alone(sample):
+    targets = sample.mean(axis=0).mean() + np.linspace(0, 2e-4, 4)
+    for objective in ("minimum_variance", "minimum_cvar"):
+        cases = frontier_cases(targets, Constraints(upper=0.5))
+        together = optimise_many(sample, objective, cases, device="cpu")
+        for case, one in zip(cases, together, strict=True):
+            alone = optimise(sample, objective, constraints=case.constraints, device="cpu")
+            assert one.value == pytest.approx(alone.value, rel=2e-5)
+            assert one.expected_return >= case.constraints.target_return - 1e-8
+        assert np.all(np.diff([one.value for one in together]) >= -1e-8)
+
+
+def test_a_history_sees_its_windows_alone(sample):
+    ends = [200, 400, 600]
+    for objective in ("minimum_variance", "minimum_cvar", "maximum_sharpe", "risk_parity", "hrp"):
+        found = optimise_many(sample, objective, history_cases(600, 200, ends), device="cpu")
+        for end, one in zip(ends, found, strict=True):
+            alone = optimise(sample[end - 200 : end], objective, device="cpu")
+            assert one.value == pytest.approx(alone.value, rel=2e-5)
+
+
+def test_a_bootstrap_counts_draws_and_replays(sample):
+    cases = bootstrap_cases(600, 3, seed=7)
+    found = optimise_many(sample, "minimum_cvar", cases, device="cpu")
+    again = optimise_many(sample, "minimum_cvar", bootstrap_cases(600, 3, seed=7), device="cpu")
+    for case, one, other in zip(cases, found, again, strict=True):
+        alone = optimise(np.repeat(sample, case.probability, axis=0), "minimum_cvar", device="cpu")
+        assert one.value == pytest.approx(alone.value, rel=2e-5)
+        assert one.seed == 7
+        np.testing.assert_array_equal(one.weights, other.weights)
+
+
+def test_risk_parity_has_the_shares_asked_for(sample):
+    shares = np.arange(1.0, 9.0)
+    found = optimise(sample, "risk_parity", risk_shares=shares, device="cpu")
+    np.testing.assert_allclose(found.risk_contributions, shares / shares.sum(), atol=1e-6)
+
+
+NAMES = tuple("ABCDEFGH")
+
+
+@pytest.mark.parametrize(
+    ("constraints", "words"),
+    [
+        (Constraints(upper=0.1), ("the budget (1)", "upper bounds of A, B, C, D, E, F and 2 more (together 0.8)")),
+        (Constraints(lower=0.2), ("the budget (1)", "the lower bounds")),
+        (
+            Constraints(groups={"one": Group(["A", "B"], lower=0.5), "two": Group(["A", "B", "C"], upper=0.4)}),
+            ("the lower limit of group one (0.5)", "the upper limit of group two (0.4)"),
+        ),
+        (Constraints(previous={"A": 1.0}, upper=0.5, turnover=0.1), ("the turnover (0.1)", "upper bounds of A")),
+        (Constraints(target_return=0.1), ("the target return (0.1)", "the budget (1)")),
+    ],
+)
+def test_constraints_that_conflict_are_named(sample, constraints, words):
+    with pytest.raises(InputError) as caught:
+        optimise(sample, assets=NAMES, constraints=constraints, device="cpu")
+    for text in words:
+        assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"objective": "best"}, "`objective` must be one of"),
+        ({"solver": "simplex"}, "`solver` must be one of"),
+        ({"assets": ("A",)}, "`assets` must be 8 different names"),
+        ({"risk_aversion": 0.0}, "`risk_aversion` must be above 0"),
+        ({"tolerance": 0.0}, "`tolerance` must be above 0"),
+        ({"objective": "minimum_cvar", "level": 0.999}, "`level` must lie between"),
+        ({"probability": np.ones(3)}, "`probability` must be 600 numbers"),
+        ({"covariance": -np.eye(8)}, "`covariance` must be positive semi-definite"),
+        ({"covariance": np.eye(3)}, "`covariance` must be a symmetric"),
+        ({"risk_shares": np.zeros(8)}, "`risk_shares` must be above 0"),
+        ({"constraints": Constraints(lower=0.6, upper=0.5)}, "`lower` must not be above `upper`, that of 0"),
+        ({"constraints": Constraints(upper={"X": 1.0})}, "`upper` must name assets of the returns, was for 'X'"),
+        ({"constraints": Constraints(groups={"g": Group([])})}, "`groups`: g must name assets"),
+        ({"constraints": Constraints(costs=-1.0)}, "`costs` must be at least 0"),
+        ({"objective": "hrp", "constraints": Constraints(costs=0.1)}, "of hrp must have no turnover"),
+        ({"objective": "risk_parity", "constraints": Constraints(lower=-1.0)}, "must be long only"),
+        ({"objective": "maximum_sharpe", "risk_free_rate": 1.0}, "expected to earn more than `risk_free_rate`"),
+    ],
+)
+def test_bad_input_is_refused(sample, arguments, text):
+    with pytest.raises(InputError, match=text):
+        optimise(sample, **({"device": "cpu"} | arguments))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_returns_must_be_finite(sample, bad):
+    spoiled = sample.copy()
+    spoiled[3, 2] = bad
+    with pytest.raises(InputError, match="asset number 2"):
+        optimise(spoiled, device="cpu")
+    with pytest.raises(InputError, match="at least one problem"):
+        optimise_many(sample, "hrp", [], device="cpu")
+    assert optimise_many(sample, "hrp", [Case()], device="cpu")[0].gap is None
+
+
+@pytest.mark.slow
+def test_a_large_case_in_float32_is_certified():
+    draw = np.random.default_rng(0)
+    market = draw.normal(size=(100_000, 1)).astype(np.float32)
+    returns = 0.008 * market + 0.01 * draw.standard_t(4, size=(100_000, 100)).astype(np.float32)
+    found = optimise(returns, "minimum_cvar", constraints=Constraints(upper=0.1), device="cpu", tolerance=1e-4)
+    assert found.status == "optimal"
+    assert found.gap <= 1e-4 * found.value
+    assert found.value == pytest.approx(shortfall(-returns.astype(np.float64) @ found.weights), rel=1e-5)
