@@ -126,11 +126,13 @@ class ForecastActor(Actor):
         closed, self._closed = self._closed, {}
         problems = {name: self._problem(name, at) for name, at in closed.items()}
         names = [name for name, problem in problems.items() if problem is None]
-        parts = [self.model.recipe.last_window(self._windows.bars(name)) for name in names]
+        windows, scale = np.empty(0), np.empty(0)
+        if names:
+            windows, scale = self.model.recipe.last_window(np.array([self._windows.bars(name) for name in names]))
         return _Inputs(
             names,
-            np.array([window for window, _ in parts]),
-            np.array([scale for _, scale in parts]) * self.model.horizon**0.5,
+            windows,
+            scale * self.model.horizon**0.5,
             [self._windows.close(name) for name in names],
             closed,
             {name: problem for name, problem in problems.items() if problem is not None},

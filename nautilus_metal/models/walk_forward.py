@@ -83,14 +83,14 @@ class Evaluation:
 
 
 def walk_forward(samples: Samples, fit: Callable[[Samples], Predict], starts: Sequence[int]) -> Evaluation:
-    """Train before each start and forecast from it to the next one.
+    """Train on what is known before each start and forecast from it to the next one.
 
     Parameters
     ----------
     samples : Samples
         Histories, cut.
     fit : callable
-        Takes the samples whose outcome is known at the start of a fold, and returns what maps inputs, shape
+        Takes the samples whose outcome is known at the bar before a fold, and returns what maps inputs, shape
         (n, length, columns), to forecasts in units of `Samples.scale`, shape (n,).
     starts : sequence of int
         Bars at which folds start, ascending; the last fold ends with the samples.
@@ -104,7 +104,7 @@ def walk_forward(samples: Samples, fit: Callable[[Samples], Predict], starts: Se
         raise InputError(f"`starts` must be ascending bars, was {list(starts)}")
     tested, forecasts, trained = [], [], []
     for first, end in zip(starts, [*starts[1:], int(samples.at[-1]) + 1], strict=True):
-        past, test = samples.known_at(first), samples.between(first, end)
+        past, test = samples.known_at(first - 1), samples.between(first, end)
         if not len(past) or not len(test):
             raise InputError(f"`starts` must leave samples before and after each, bar {first} does not")
         made = np.asarray(fit(past)(test.inputs), dtype=np.float64)

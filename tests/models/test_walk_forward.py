@@ -14,7 +14,7 @@ def noise(samples):
     return lambda inputs: np.random.default_rng(0).normal(size=len(inputs))
 
 
-def test_a_fold_is_trained_on_what_is_known_at_its_start(make_bars):
+def test_a_fold_is_trained_on_what_is_known_before_it(make_bars):
     samples, seen = make_samples(make_bars(), RECIPE, horizon=3), []
 
     def fit(past):
@@ -22,7 +22,7 @@ def test_a_fold_is_trained_on_what_is_known_at_its_start(make_bars):
         return lambda inputs: np.zeros(len(inputs))
 
     made = walk_forward(samples, fit, [80, 120, 160])
-    assert [int(past.at.max()) for past in seen] == [77, 117, 157]
+    assert [int(past.at.max()) for past in seen] == [76, 116, 156]
     assert made.trained == tuple(len(past) for past in seen)
     np.testing.assert_array_equal(made.samples.at, samples.between(80, 200).at)
 
