@@ -2,7 +2,8 @@
 
 A loop is compiled at the first history of `LEAST` elements, checked against the eager kernel, and from then on used
 for histories of every size. Without numba, below that size before, on another device, and after a loop has failed or
-disagreed (a `RuntimeWarning` says so), the eager kernels run. Compiling the three loops takes 2 to 3 s, once a
+disagreed (a `RuntimeWarning` says so), the eager kernels run, and all the time in a process that starts with the
+environment variable `NAUTILUS_METAL_FUSED` set to 0. Compiling the three loops takes 2 to 3 s, once a
 machine: numba keeps its work beside the source, or in the user's cache where that cannot be written, and a later
 process takes 0.5 s, most of it to import numba.
 """
@@ -93,9 +94,9 @@ def fused_history(
     engine = engine or shared_engine()
     engine.synchronize()
     elements = history.size * len(settings)
-    if engine.device.type != "cpu" or os.environ.get(SWITCH) == "0" or not elements:
+    if engine.device.type != "cpu" or not elements:
         return None
-    if name not in _compiled and elements >= LEAST:
+    if name not in _compiled and elements >= LEAST and os.environ.get(SWITCH) != "0":
         with _lock:
             if name not in _compiled:
                 _compiled[name] = _checked(name, LOOPS[name])
@@ -106,6 +107,9 @@ def fused_history(
     rows = rows.reshape(-1, rows.shape[-1])
     outputs = np.empty((LOOPS[name].outputs, len(settings), *rows.shape))
     step = max(1, _PART // rows.shape[1])
+    if step >= len(rows) and len(settings) == 1:  # as of one series, where every microsecond is seen
+        loop(rows, *outputs[:, 0], *settings[0])
+        return tuple(outputs.reshape(outputs.shape[:2] + history.shape))
 
     def work(task: tuple[int, int]) -> None:
         i, part = task[0], slice(task[1], task[1] + step)
@@ -117,10 +121,8 @@ def fused_history(
 
 def _share(work: Callable[[Any], None], tasks: Sequence[Any], elements: int) -> None:
     """Do the tasks on this thread, and on as many others as torch may use where the work is worth it."""
-    helpers = 0
-    if len(tasks) > 1:
-        with threads_for(elements):
-            helpers = min(torch.get_num_threads(), len(tasks)) - 1
+    with threads_for(elements):
+        helpers = min(torch.get_num_threads(), len(tasks)) - 1
     left = iter(tasks)
     if helpers < 1:
         for task in left:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_STRETCH = 512  # bars between the passes over them, so that what passes hand on stays in the first cache
+_STRETCH = 128  # bars between the passes over them, so that what passes hand on stays in the first cache
 
 
 def rsi_loop(prices: Array, index: Array, period: int) -> None:
