@@ -214,3 +214,14 @@ def test_a_large_case_in_float32_is_certified():
     assert found.status == "optimal"
     assert found.gap <= 1e-4 * found.value
     assert found.value == pytest.approx(shortfall(-returns.astype(np.float64) @ found.weights), rel=1e-5)
+
+
+def test_scenarios_that_do_not_fit_pass_through_the_device_in_pieces(sample, engine, monkeypatch):
+    from nautilus_metal.risk import allocation_scenarios
+
+    whole = optimise(sample, "minimum_cvar", engine=engine)
+    monkeypatch.setattr(allocation_scenarios, "room", lambda _: 1)
+    scenarios = allocation_scenarios.Scenarios(engine, sample)
+    assert scenarios.streamed == (engine.device.type != "cpu")
+    pieces = optimise(sample, "minimum_cvar", engine=engine)
+    assert pieces.value == pytest.approx(whole.value, rel=1e-5)
