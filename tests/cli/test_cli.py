@@ -14,6 +14,7 @@ from nautilus_metal.cli.options import ALL_MODELS, BacktestOptions
 from nautilus_metal.errors import DeviceError, InputError, OutOfDeviceMemory
 
 ROOT = Path(__file__).resolve().parents[2]
+NAMES = ["allocation", "forecast", "node_config", "option_hedge", "portfolio_risk"]
 
 
 def usage(capsys, arguments):
@@ -59,7 +60,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys, arguments, words, tmp_p
 def test_without_a_name_the_backtests_are_listed(capsys):
     assert main(["backtest"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["node_config", "option_hedge", "portfolio_risk"]
+    assert [line.split()[0] for line in lines] == NAMES
     assert all(len(line.split()) > 5 for line in lines)
 
 
@@ -115,7 +116,7 @@ def test_other_errors_keep_their_traceback():
 
 
 def test_load_names_what_there_is():
-    with pytest.raises(InputError, match="found node_config, option_hedge, portfolio_risk"):
+    with pytest.raises(InputError, match=f"found {', '.join(NAMES)}"):
         load("nope")
 
 
