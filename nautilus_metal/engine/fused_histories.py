@@ -3,9 +3,9 @@
 A loop is compiled at the first history of `LEAST` elements, checked against the eager kernel, and from then on used
 for histories of every size. Without numba, below that size before, on another device, and after a loop has failed or
 disagreed (a `RuntimeWarning` says so), the eager kernels run, and all the time in a process that starts with the
-environment variable `NAUTILUS_METAL_FUSED` set to 0. Compiling the three loops takes 2 to 3 s, once a
-machine: numba keeps its work beside the source, or in the user's cache where that cannot be written, and a later
-process takes 0.5 s, most of it to import numba.
+environment variable `NAUTILUS_METAL_FUSED` set to 0. Compiling the three loops takes 3 s on an idle core (7 s on a
+busy machine), once a machine: numba keeps its work beside the source, or in the user's cache where that cannot be
+written, and a later process takes 1 s, most of it to import numba.
 """
 
 import logging

@@ -20,7 +20,7 @@ Rows = tuple[list[np.ndarray], ...]
 
 
 class Problem(NamedTuple):
-    """Prices, shape (series, bars), the engine, and what is made once: a universe, and arrays stored in before."""
+    """Prices, shape (series, bars), the engine, and what is made once: the indicator, and arrays."""
 
     engine: ComputeEngine
     prices: np.ndarray
@@ -38,31 +38,38 @@ def _prepare(engine: ComputeEngine, series: int, bars: int) -> Problem:
     return Problem(engine, np.ascontiguousarray(100 * np.exp(np.cumsum(steps, axis=1))), {})
 
 
+def _made(problem: Problem, make: Callable[[], Any]) -> Any:
+    """Make an indicator once for a problem."""
+    if "indicator" not in problem.kept:
+        problem.kept["indicator"] = make()
+    return problem.kept["indicator"]
+
+
 def _rsi(problem: Problem) -> Arrays:
     from nautilus_metal import MetalRSI
 
-    return (MetalRSI(14).compute(problem.prices, problem.engine),)
+    return (_made(problem, lambda: MetalRSI(14)).compute(problem.prices, problem.engine),)
 
 
 def _macd(problem: Problem) -> Arrays:
     from nautilus_metal import MetalMACD
 
-    return tuple(MetalMACD(12, 26, 9).compute(problem.prices, problem.engine))
+    return tuple(_made(problem, lambda: MetalMACD(12, 26, 9)).compute(problem.prices, problem.engine))
 
 
 def _bollinger(problem: Problem) -> Arrays:
     from nautilus_metal import MetalBollingerBands
 
-    return tuple(MetalBollingerBands(20, 2.0).compute(problem.prices, problem.engine))
+    return tuple(_made(problem, lambda: MetalBollingerBands(20, 2.0)).compute(problem.prices, problem.engine))
 
 
 def _universe(problem: Problem) -> Arrays:
     from nautilus_metal import IndicatorUniverse
 
-    if "universe" not in problem.kept:
-        names = [f"S{row}" for row in range(len(problem.prices))]
-        problem.kept["universe"] = IndicatorUniverse(names, ("rsi(14)", "macd", "bollinger"), problem.engine)
-    rsi, macd, bands = problem.kept["universe"].compute(problem.prices).values()
+    names = ("rsi(14)", "macd", "bollinger")
+    series = range(len(problem.prices))
+    universe = _made(problem, lambda: IndicatorUniverse([f"S{row}" for row in series], names, problem.engine))
+    rsi, macd, bands = universe.compute(problem.prices).values()
     return rsi, *macd, *bands
 
 
