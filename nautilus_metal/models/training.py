@@ -15,7 +15,7 @@ from nautilus_metal.errors import InputError, TrainingError
 from nautilus_metal.models.checkpoint import check_can_be_kept, load_checkpoint, on_host, save_checkpoint
 from nautilus_metal.models.features import Recipe
 from nautilus_metal.models.networks import widest
-from nautilus_metal.models.precision import cast, mixed_dtype
+from nautilus_metal.models.precision import cast, mixed_dtype, whole_products
 from nautilus_metal.models.training_run import Data, TrainingBar, TrainingResult, drawn_from
 from nautilus_metal.models.wrapper import MetalModelWrapper
 
@@ -259,7 +259,7 @@ class _Run:
         """Do epochs until there are enough, or patience ends."""
         bar = TrainingBar(epochs, progress)
         elements = widest(self._model, self._data.inputs, min(self._settings.batch_size, len(self._data)))
-        with threads_for(elements):
+        with threads_for(elements), whole_products(self._engine.device):
             self._epochs(epochs, bar)
 
     def _epochs(self, epochs: int, bar: TrainingBar) -> None:

@@ -17,7 +17,7 @@ from nautilus_metal.engine.governor import cpu_of
 from nautilus_metal.errors import InputError
 from nautilus_metal.models.memory import BatchSize, largest_batch
 from nautilus_metal.models.networks import widest
-from nautilus_metal.models.precision import cast, mixed_dtype
+from nautilus_metal.models.precision import cast, mixed_dtype, whole_products
 
 _log = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ class MetalModelWrapper:
 
     def _batch(self, window: Tensor, model: nn.Module, engine: ComputeEngine) -> Tensor:
         short = self._short if engine is self.engine else None
-        with torch.no_grad(), cast(engine.device, short):
+        with torch.no_grad(), whole_products(engine.device), cast(engine.device, short):
             return model(engine.upload(window, window.dtype)).to(window.dtype)
 
     def _copy_on(self, engine: ComputeEngine) -> nn.Module:

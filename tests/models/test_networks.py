@@ -7,6 +7,7 @@ import torch
 from nautilus_metal.errors import InputError
 from nautilus_metal.models import create_financial_lstm, create_financial_transformer
 from nautilus_metal.models.networks import NETWORKS, positional_encoding
+from nautilus_metal.models.precision import whole_products
 
 MAKERS = {"lstm": create_financial_lstm, "transformer": create_financial_transformer}
 
@@ -97,11 +98,22 @@ def test_a_device_equals_the_cpu_forwards_and_backwards(network, engine):
     gradients = [parameter.grad.clone() for parameter in network.parameters()]
     network.zero_grad()
     network.train().to(engine.device)
-    there = network(engine.upload(window))
-    there.sum().backward()
+    with whole_products(engine.device):
+        there = network(engine.upload(window))
+        there.sum().backward()
     np.testing.assert_allclose(engine.download(there), expected.detach().numpy(), rtol=1e-4, atol=1e-5)
     for parameter, gradient in zip(network.parameters(), gradients, strict=True):
         np.testing.assert_allclose(engine.download(parameter.grad), gradient.numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_recurrences_on_cuda_are_in_whole_float32_and_settings_come_back():
+    flags = torch.backends.cudnn
+    before = (flags.enabled, flags.deterministic, flags.allow_tf32)
+    with whole_products(torch.device("cuda")):
+        assert (flags.enabled, flags.deterministic, flags.allow_tf32) == (True, True, False)
+    assert (flags.enabled, flags.deterministic, flags.allow_tf32) == before
+    with whole_products(torch.device("cpu")):
+        assert (flags.enabled, flags.deterministic, flags.allow_tf32) == before
 
 
 @pytest.mark.parametrize(
