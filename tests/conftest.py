@@ -74,7 +74,8 @@ def _engine_of(item: pytest.Item) -> str | None:
 @pytest.fixture
 def device(request: pytest.FixtureRequest) -> str:
     """Name the device that whole systems are configured with: the CPU, or what the command line asks for."""
-    return request.config.getoption("--device") or "cpu"
+    kind = request.config.getoption("--device") or "cpu"
+    return "cuda:0" if kind == "cuda" else kind
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any
 
+from nautilus_metal import __version__
 from nautilus_metal.compat import config as settings
 from nautilus_metal.compat.manager import is_metal_available, log, metal_device_manager
 from nautilus_metal.compat.performance import PerformanceMetrics, measured, recent
@@ -57,7 +57,7 @@ def initialize_metal_acceleration(enable_logging: bool = True) -> dict[str, Any]
         "device_name": status["device_name"],
         "memory_budget_mb": status["budget_mb"],
         "forced_cpu": settings.forced_to_cpu(),
-        "package_version": version("nautilus_metal"),
+        "package_version": __version__,
         "initialization_time_ms": (time.perf_counter() - started) * 1e3,
         "errors": errors,
     }

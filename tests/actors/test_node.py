@@ -65,7 +65,7 @@ def test_a_node_runs_it_from_importable_configuration(catalog, script, daily, ch
     reports, states = run(catalog, script, daily, chunk_size, device)
     assert len(reports) == DAYS
     assert reports[-1].uncovered == {}
-    assert {report.device.partition(":")[0] for report in reports if report.positions} == {device}
+    assert {report.device for report in reports if report.positions} == {device}
     assert reports[-1].var(0.95) > 0
     assert states == ["STARTING", "RUNNING", "STOPPING", "STOPPED", "DISPOSING", "DISPOSED"]
 

@@ -33,7 +33,8 @@ def prices() -> np.ndarray:
 
 @pytest.fixture
 def device() -> str:
-    """The device that the functions compute on here."""
+    """The device that the functions compute on here, small work as well."""
+    metal_device_manager.config.optimization_level = "aggressive"
     return str(metal_device_manager.device())
 
 

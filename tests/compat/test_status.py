@@ -91,7 +91,7 @@ def test_the_status_is_the_state(prices, device):
         assert used > 0
     assert found["device"] == device
     assert found["recent_operations"][-1]["name"] == "rsi"
-    assert found["config"] == {"memory_fraction": None, "optimization_level": None, "batch_size": None}
+    assert found["config"] == {"memory_fraction": None, "optimization_level": "aggressive", "batch_size": None}
 
 
 def test_a_context_measures_its_block_with_the_device_idle(prices, monkeypatch, device):

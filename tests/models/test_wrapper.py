@@ -136,6 +136,7 @@ def test_measured_memory_is_what_a_known_computation_takes(engine):
 
 @pytest.mark.parametrize("budget", [3, 20, 100])
 def test_the_chosen_batch_fits_and_twice_it_was_tried(engine, budget):
+    budget += 40 if engine.device.type == "cuda" else 0  # cuDNN's own scratch
     engine.pool.resize(budget * MIB)
     wrapped = create_metal_model_wrapper(create_financial_lstm(hidden_size=64), engine)
     found = wrapped.tune_batch_size(windows()[0])
