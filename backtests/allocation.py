@@ -56,7 +56,7 @@ NOTES = (
     f"pay {FEE:.2%} of what they trade. Cash earns nothing.",
     f"Minimum CVaR: least {LEVEL:.0%} expected shortfall of the last {WINDOW:,} daily returns (from "
     f"{MIN_OBSERVATIONS} on), long only, at most {MOST_WEIGHT:.0%} in a stock; each target is proved to lie within "
-    f"{TOLERANCE:.1%} of the least (for speed, after a first run at less). Window, cap, level and fee were never varied.",
+    f"{TOLERANCE:.1%} of the least (a first run at less was slow). Window, cap, level and fee were never varied.",
 )
 
 
