@@ -44,6 +44,8 @@ _HOMES = {
             "calculate_rsi_metal",
             "calculate_var_metal",
             "clear_gpu_memory_cache",
+            "create_financial_lstm",
+            "create_financial_transformer",
             "create_metal_model_wrapper",
             "create_metal_training_manager",
             "get_acceleration_status",
@@ -66,8 +68,6 @@ _HOMES = {
         ),
         "compat",
     ),
-    "create_financial_lstm": "models",
-    "create_financial_transformer": "models",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

@@ -19,7 +19,12 @@ from nautilus_metal.compat.memory import (
     get_memory_pool_stats,
     optimize_gpu_memory_layout,
 )
-from nautilus_metal.compat.networks import create_metal_model_wrapper, create_metal_training_manager
+from nautilus_metal.compat.networks import (
+    create_financial_lstm,
+    create_financial_transformer,
+    create_metal_model_wrapper,
+    create_metal_training_manager,
+)
 from nautilus_metal.compat.options import price_option_metal
 from nautilus_metal.compat.paths import MetalMonteCarlo, metal_monte_carlo
 from nautilus_metal.compat.performance import Operation, PerformanceMetrics
@@ -62,6 +67,8 @@ __all__ = [
     "calculate_rsi_metal",
     "calculate_var_metal",
     "clear_gpu_memory_cache",
+    "create_financial_lstm",
+    "create_financial_transformer",
     "create_metal_model_wrapper",
     "create_metal_training_manager",
     "get_acceleration_status",

@@ -10,6 +10,20 @@ from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.models import MetalModelWrapper, MetalTrainingManager
 
 
+def create_financial_lstm(
+    input_size: int = 5, hidden_size: int = 128, num_layers: int = 2, output_size: int = 1, **options: Any
+) -> MetalModelWrapper:
+    """Make an LSTM whose `forward` computes on the device; parameters as for `models.create_financial_lstm`."""
+    return create_metal_model_wrapper(
+        models.create_financial_lstm(input_size, hidden_size, num_layers, output_size, **options)
+    )
+
+
+def create_financial_transformer(*sizes: int, **options: Any) -> MetalModelWrapper:
+    """Make a transformer whose `forward` computes on the device, as `models.create_financial_transformer` does."""
+    return create_metal_model_wrapper(models.create_financial_transformer(*sizes, **options))
+
+
 def create_metal_model_wrapper(
     model: nn.Module | MetalModelWrapper, engine: ComputeEngine | None = None, **options: Any
 ) -> MetalModelWrapper:
@@ -17,8 +31,8 @@ def create_metal_model_wrapper(
 
     Parameters
     ----------
-    model : nn.Module
-        The network, on the host; what is wrapped already is returned as it is.
+    model : nn.Module or MetalModelWrapper
+        The network, on the host; one that is wrapped already is wrapped anew, with its weights.
     engine : ComputeEngine, optional
         Where to; that of `metal_device_manager`, which FORCE_CPU_FALLBACK keeps on the CPU, if not given.
     **options
@@ -30,7 +44,7 @@ def create_metal_model_wrapper(
         A new one's `batch_size` is that of `metal_device_manager.config`.
     """
     if isinstance(model, MetalModelWrapper):
-        return model
+        model = model.model
     wrapper = models.create_metal_model_wrapper(model, engine or metal_device_manager.engine(), **options)
     wrapper.batch_size = metal_device_manager.config.batch_size
     return wrapper

@@ -63,7 +63,7 @@ def hierarchical_risk_parity(covariance: Tensor, lower: Tensor, upper: Tensor) -
     r"""Split the budget of one down a list of assets, halves against each other by the inverse of their variance.
 
     The variance of a half is that of its inverse-variance portfolio. A half gets no more and no less than its assets
-    may hold together.
+    may hold together. The tree is the paper's: single linkage of the distances, leaves as they come.
 
     Parameters
     ----------

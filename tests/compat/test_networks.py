@@ -19,10 +19,10 @@ def test_they_run_on_the_managers_device_in_its_batches(device):
     wrapper = create_metal_model_wrapper(network)
     assert (str(wrapper.engine.device), wrapper.batch_size) == (device, 16)
     sizes = []
-    network.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
+    network.model.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
     found = wrapper(WINDOW)
     assert sizes == [16, 16, 16, 2]
-    assert create_metal_model_wrapper(wrapper) is wrapper
+    assert create_metal_model_wrapper(wrapper).model is wrapper.model is network.model
     torch.testing.assert_close(found, network(WINDOW).detach(), rtol=1e-4, atol=1e-5)
 
 

@@ -225,3 +225,16 @@ def test_scenarios_that_do_not_fit_pass_through_the_device_in_pieces(sample, eng
     assert scenarios.streamed == (engine.device.type != "cpu")
     pieces = optimise(sample, "minimum_cvar", engine=engine)
     assert pieces.value == pytest.approx(whole.value, rel=1e-5)
+
+
+def test_hrp_is_skfolios_with_the_papers_tree(stocks):
+    """Single linkage, leaves as they come: skfolio's own defaults are Ward's linkage and an optimal order."""
+    from skfolio.cluster import HierarchicalClustering, LinkageMethod
+    from skfolio.optimization import HierarchicalRiskParity
+    from skfolio.seriation import HierarchicalSeriation
+
+    tree = HierarchicalClustering(linkage_method=LinkageMethod.SINGLE)
+    seriation = HierarchicalSeriation(hierarchical_clustering_estimator=tree, optimal_ordering=False)
+    reference = HierarchicalRiskParity(seriation_estimator=seriation).fit(stocks)
+    found = optimise(stocks.to_numpy(), "hrp", assets=list(stocks.columns)).named()
+    np.testing.assert_allclose([found[name] for name in stocks.columns], reference.weights_, atol=1e-12)
