@@ -25,11 +25,17 @@ ELSEWHERE = {
     "brownian": "draws on the host; every simulated contract",
     "closed_forms": "float64 on the host",
     "contracts": "checks of arguments; black_scholes",
+    "fused_loops": "float64 on the host; against the eager kernel on first use",
     "lattice": "float64 on the host",
+    "metal": "against the eager kernel on first use",
     "normals": "draws on the host; assess",
     "option_scenarios": "assess, options, by option_scenarios",
     "parameters": "checks of arguments",
     "path_greeks": "the deltas of simulated contracts",
+    "portfolio": "each result carries its own residual and gap, in float64",
+    "portfolio_hierarchy": "float64 on the host",
+    "portfolio_interior": "float64 on the host",
+    "portfolio_tail": "each result carries its own gap, in float64",
 }
 
 

@@ -54,4 +54,4 @@ def test_hedges_are_found_beside_the_loop_and_published_on_it(live_run, make, ma
     assert heard_on == {threading.main_thread()}
     assert set(threads) == {"nautilus-metal"}
     assert {request.orders[underlying]["quantity"] for request in requests} == {-100.0}
-    assert [name for name in (each.name for each in threading.enumerate()) if name.startswith("nautilus-metal")] == []
+    assert "nautilus-metal" not in [each.name for each in threading.enumerate()]
