@@ -43,7 +43,7 @@ def test_price_and_greeks_are_within_their_errors_of_the_closed_form(option_type
     assert found.computation_time_ms > 0
 
 
-def test_the_figures_are_those_of_the_risk_room_and_replay():
+def test_the_figures_are_those_of_the_risk_room_and_replay(device):
     found = priced(seed=7)
     again = asyncio.run(metal_monte_carlo.price_option(**TERMS, num_simulations=100_000, seed=7))
     ours = price_option(**MARKET, num_simulations=100_000, seed=7, engine=metal_device_manager.engine("auto"))
