@@ -11,9 +11,7 @@ from nautilus_metal.actors.allocation_config import EQUAL_WEIGHT, AllocationActo
 from nautilus_metal.actors.bar_history import BarHistory
 from nautilus_metal.actors.engine import MetalEngine
 from nautilus_metal.actors.one_at_a_time import OneAtATime
-from nautilus_metal.actors.runtime import Outcome
 from nautilus_metal.engine import ComputeEngine
-from nautilus_metal.engine.cancel import CancelToken
 from nautilus_metal.errors import InputError
 from nautilus_metal.host import Actor, Bar, every, publish, request_history
 from nautilus_metal.messages import AllocationTarget
@@ -64,7 +62,6 @@ class AllocationActor(Actor):
         super().__init__(config)
         self._names = [str(bar_type.instrument_id) for bar_type in config.bar_types]
         self._line = OneAtATime(self, self._find)
-        self._ticket = CancelToken()
         self._history = BarHistory(config.window)
         self._period: tuple[int, ...] | None = None
         self._due = True
@@ -104,8 +101,7 @@ class AllocationActor(Actor):
 
     def on_stop(self) -> None:
         """Give up what is in flight."""
-        self._ticket.cancel()
-        self._line.reset()
+        self._line.stop()
 
     def on_reset(self) -> None:
         """Forget history and targets."""
@@ -137,24 +133,24 @@ class AllocationActor(Actor):
     def _find(self, _skipped: int) -> None:
         task, config = self._task(), self.config
 
-        def work(engine: ComputeEngine) -> Allocation | None:
-            return allocate(config, task.names, task.returns, task.constraints, engine)
+        def work(engine: ComputeEngine) -> Allocation | InputError | None:
+            try:
+                return allocate(config, task.names, task.returns, task.constraints, engine)
+            except InputError as error:  # constraints that today's names cannot meet: an answer
+                return error
 
-        self._ticket = self.engine.submit(work, partial(self._done, task))
+        self._line.submit(work, partial(self._done, task))
 
-    def _done(self, task: _Task, outcome: Outcome[Allocation | None]) -> None:
-        if isinstance(outcome.error, InputError):
-            self.log.warning(f"No target: {outcome.error}")
-            self._tell(task, None, INFEASIBLE, str(outcome.error))
+    def _done(self, task: _Task, found: Allocation | InputError | None) -> None:
+        if isinstance(found, InputError):
+            self.log.warning(f"No target: {found}")
+            self._tell(task, None, INFEASIBLE, str(found))
+        elif not task.names:
+            self._tell(task, None, INFEASIBLE, "no instrument has enough history")
+        elif found is None:
+            self._tell(task, None, "optimal", "")
         else:
-            found = outcome.result()
-            if not task.names:
-                self._tell(task, None, INFEASIBLE, "no instrument has enough history")
-            elif found is None:
-                self._tell(task, None, "optimal", "")
-            else:
-                self._tell(task, found, found.status, "; ".join(found.reasons))
-        self._line.ended()
+            self._tell(task, found, found.status, "; ".join(found.reasons))
 
     def _tell(self, task: _Task, found: Allocation | None, status: str, reason: str) -> None:
         weights = found.named() if found is not None else {}

@@ -1,7 +1,6 @@
 """The ForecastActor: one inference for all instruments whose bars close together, published as a `Forecast`."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,9 +11,8 @@ from nautilus_metal.actors.engine import MetalEngine
 from nautilus_metal.actors.forecast_config import ForecastActorConfig, load_model
 from nautilus_metal.actors.forecast_windows import BarWindows
 from nautilus_metal.actors.one_at_a_time import OneAtATime
-from nautilus_metal.actors.runtime import Outcome
 from nautilus_metal.engine import ComputeEngine, threads_for
-from nautilus_metal.host import Actor, Bar, event_loop, publish, request_history
+from nautilus_metal.host import Actor, Bar, publish, request_history
 from nautilus_metal.messages import Forecast
 from nautilus_metal.models.features import Array
 
@@ -69,7 +67,6 @@ class ForecastActor(Actor):
         self._windows = BarWindows(self.model.recipe.needed, self.model.recipe.window)
         self._closed: dict[str, int] = {}  # bars since the last inference
         self._line = OneAtATime(self, self._begin)
-        self._give_up: Callable[[], None] | None = None
 
     def register_base(self, portfolio: Any, msgbus: Any, cache: Any, clock: Any) -> None:
         """Register with a trader, and find or make the system's engine."""
@@ -96,12 +93,7 @@ class ForecastActor(Actor):
 
     def on_stop(self) -> None:
         """Forecast at the last time stamp where a backtest ended on it; live, give up what is in flight."""
-        if self._give_up is not None:
-            self._give_up()
-            self._give_up = None
-        pending = self._line.pending and event_loop(self.clock) is None
-        self._line.reset()
-        if pending:
+        if self._line.stop():
             self._begin(0)
 
     def on_reset(self) -> None:
@@ -109,7 +101,7 @@ class ForecastActor(Actor):
         self._windows.reset()
         self._line.reset()
         self._closed.clear()
-        self.last_forecast = self._give_up = None
+        self.last_forecast = None
 
     def _begin(self, _skipped: int) -> None:
         inputs = self._take()
@@ -117,10 +109,8 @@ class ForecastActor(Actor):
             self._send(inputs, None)
             self._line.ended()
             return
-        work, arrived = partial(self._infer, inputs), partial(self._arrived, inputs)
-        ticket = self.engine.submit(work, arrived, "series", self.model.elements(len(inputs.names)))
-        if self._line.busy:
-            self._give_up = ticket.cancel
+        work, done = partial(self._infer, inputs), partial(self._send, inputs)
+        self._line.submit(work, done, "series", self.model.elements(len(inputs.names)))
 
     def _take(self) -> _Inputs:
         closed, self._closed = self._closed, {}
@@ -148,16 +138,6 @@ class ForecastActor(Actor):
         with threads_for(self.model.elements(len(inputs.names))):
             values = self.model.evaluate(inputs.windows, engine) * inputs.scale
         return _Figures(values, str(engine.device), (time.perf_counter() - start) * 1e3)
-
-    def _arrived(self, inputs: _Inputs, outcome: Outcome[_Figures]) -> None:
-        self._give_up = None
-        if outcome.error is None:
-            self._send(inputs, outcome.result())
-        elif event_loop(self.clock) is None:
-            outcome.result()
-        else:
-            self.log.error(f"A forecast failed: {type(outcome.error).__name__}: {outcome.error}")
-        self._line.ended()
 
     def _send(self, inputs: _Inputs, figures: _Figures | None) -> None:
         rows = {}

@@ -11,9 +11,7 @@ from nautilus_metal.actors.hedge_config import HedgeActorConfig, check_config
 from nautilus_metal.actors.hedge_market import HedgeMarket
 from nautilus_metal.actors.hedge_target import Moment, hedge, moment_of
 from nautilus_metal.actors.one_at_a_time import OneAtATime
-from nautilus_metal.actors.runtime import Outcome
 from nautilus_metal.engine import ComputeEngine
-from nautilus_metal.engine.cancel import CancelToken
 from nautilus_metal.host import (
     Actor,
     Bar,
@@ -56,7 +54,6 @@ class HedgeActor(Actor):
         check_config(config)
         super().__init__(config)
         self._line = OneAtATime(self, self._find)
-        self._ticket = CancelToken()
         self._market = HedgeMarket(config)
         self._history = BarHistory(config.window)
         self.last_results: dict[str, HedgeResult] = {}
@@ -97,8 +94,7 @@ class HedgeActor(Actor):
 
     def on_stop(self) -> None:
         """Give up what is in flight."""
-        self._ticket.cancel()
-        self._line.reset()
+        self._line.stop()
 
     def on_reset(self) -> None:
         """Forget history, volatilities and the last figures."""
@@ -129,13 +125,12 @@ class HedgeActor(Actor):
         def work(_engine: ComputeEngine) -> list[HedgeResult]:
             return [hedge(config, moment) for moment in moments]
 
-        self._ticket = self.engine.submit(work, partial(self._done, moments))
+        self._line.submit(work, partial(self._done, moments))
 
-    def _done(self, moments: Sequence[Moment], outcome: Outcome[list[HedgeResult]]) -> None:
-        for request in self._requests(moments, outcome.result()).values():
+    def _done(self, moments: Sequence[Moment], results: Sequence[HedgeResult]) -> None:
+        for request in self._requests(moments, results).values():
             if request.status != UNNEEDED:
                 publish(self, request)
-        self._line.ended()
 
     def _requests(self, moments: Sequence[Moment], results: Sequence[HedgeResult]) -> dict[str, HedgeRequest]:
         names = [moment.market.underlying for moment in moments]

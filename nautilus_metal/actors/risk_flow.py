@@ -8,7 +8,6 @@ from typing import Any
 from nautilus_metal.actors.one_at_a_time import OneAtATime
 from nautilus_metal.actors.risk_config import RiskActorConfig, least_scenarios
 from nautilus_metal.actors.risk_tick import Inputs, Pace, TickFigures, tick_figures
-from nautilus_metal.actors.runtime import Outcome
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.host import event_loop, later
 from nautilus_metal.risk import MODELS
@@ -46,13 +45,12 @@ class TickFlow:
         self._deadline = None if config.deadline_ms is None else config.deadline_ms / 1e3
         self._pace = Pace(config.scenarios, least_scenarios(config.levels), self._deadline)
         self._serial = self._published = 0
-        self._line = OneAtATime(owner, self._start)
+        self._line = OneAtATime(owner, self._start, self._failed)
         self.reset()
 
     def reset(self) -> None:
         """Forget all requests."""
         self._line.reset()
-        self._give_up: Callable[[], None] = _nothing
         self._call_off: Callable[[], None] = _nothing
         self._pace.reset()
 
@@ -69,10 +67,9 @@ class TickFlow:
     def stop(self) -> None:
         """Give up the tick in flight; in a backtest make the one that is asked for, as the run may end on it."""
         self._call_off()
-        self._give_up()
-        pending, loop = self._line.pending, event_loop(self._owner.clock)
+        asked = self._line.stop()
         self.reset()
-        if pending and loop is None:
+        if asked:
             self.run_now()
 
     def _start(self, skipped: int) -> None:
@@ -88,10 +85,7 @@ class TickFlow:
         if self._deadline is not None and event_loop(self._owner.clock) is not None:
             late = partial(self._late, inputs, early, started)
             self._call_off = later(self._owner, f"{self._owner.id}-deadline", self._deadline, late)
-        arrived = partial(self._arrived, inputs, started)
-        ticket = self._owner.engine.submit(work, arrived, *self._size(inputs))
-        if self._line.busy:
-            self._give_up = ticket.cancel
+        self._line.submit(work, partial(self._arrived, inputs, started), *self._size(inputs))
 
     def _inputs(self, skipped: int) -> Inputs:
         self._serial += 1
@@ -109,25 +103,17 @@ class TickFlow:
         if not early:
             self._complain("deadline", f"no figures within {self._config.deadline_ms:g} ms")
             return
-        self._give_up()
+        self._line.give_up()
         self._hand_out(inputs, early[-1])
-        self._ended()
 
-    def _arrived(self, inputs: Inputs, started: float, outcome: Outcome[TickFigures]) -> None:
+    def _arrived(self, inputs: Inputs, started: float, figures: TickFigures) -> None:
         self._call_off()
         self._pace.took(time.monotonic() - started)
-        if outcome.error is None:
-            self._hand_out(inputs, outcome.result())
-        elif event_loop(self._owner.clock) is None:
-            outcome.result()
-        else:
-            self._owner.log.error(f"A risk tick failed: {type(outcome.error).__name__}: {outcome.error}")
-            self._complain("error", f"{type(outcome.error).__name__}: {outcome.error}")
-        self._ended()
+        self._hand_out(inputs, figures)
 
-    def _ended(self) -> None:
-        self._line.ended()
-        self._give_up = self._call_off = _nothing
+    def _failed(self, error: Exception) -> None:
+        self._call_off()
+        self._complain("error", f"{type(error).__name__}: {error}")
 
     def _hand_out(self, inputs: Inputs, figures: TickFigures) -> None:
         if inputs.serial > self._published:

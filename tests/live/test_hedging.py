@@ -23,8 +23,7 @@ def threads(monkeypatch):
     return names
 
 
-def test_hedges_are_found_beside_the_loop_and_published_on_it(live_run, make, market, threads):
-    heard_on, requests = set(), []
+def hedger(market) -> ImportableActorConfig:
     underlying = market.instruments[0]
     settings = {
         "instruments": {underlying: [underlying]},
@@ -33,18 +32,23 @@ def test_hedges_are_found_beside_the_loop_and_published_on_it(live_run, make, ma
         "target": "delta",
         "bands": {"delta": 0.0},
     }
-    hedger = ImportableActorConfig(
+    return ImportableActorConfig(
         actor_path="nautilus_metal.actors:HedgeActor",
         config_path="nautilus_metal.actors:HedgeActorConfig",
         config=settings,
     )
+
+
+def test_hedges_are_found_beside_the_loop_and_published_on_it(live_run, make, market, threads):
+    heard_on, requests = set(), []
+    underlying = market.instruments[0]
 
     def hear(request):
         heard_on.add(threading.current_thread())
         requests.append(request)
 
     heard = live_run(
-        [hedger],
+        [hedger(market)],
         [Desk(market, (3, always, lambda desk: desk.trade(100)))],
         replay={"speed": 2.0},
         prepare=lambda heard: heard.node.hear(HEDGE_REQUEST_TOPIC, hear),
@@ -55,3 +59,25 @@ def test_hedges_are_found_beside_the_loop_and_published_on_it(live_run, make, ma
     assert set(threads) == {"nautilus-metal"}
     assert {request.orders[underlying]["quantity"] for request in requests} == {-100.0}
     assert "nautilus-metal" not in [each.name for each in threading.enumerate()]
+
+
+@pytest.mark.parametrize("part", ["hedge", "moment_of"], ids=["on the worker", "on the loop"])
+def test_a_hedge_that_fails_is_not_the_last_one(live_run, market, monkeypatch, part):
+    calls, requests, original = [], [], getattr(hedge_module, part)
+
+    def sometimes(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise ValueError("of the model")
+        return original(*arguments)
+
+    monkeypatch.setattr(hedge_module, part, sometimes)
+    heard = live_run(
+        [hedger(market)],
+        [Desk(market, (3, always, lambda desk: desk.trade(100)))],
+        replay={"speed": 2.0},
+        prepare=lambda heard: heard.node.hear(HEDGE_REQUEST_TOPIC, requests.append),
+        until=lambda heard: len(requests) > 3,
+    )
+    assert heard.in_time
+    assert len(calls) > 4
