@@ -1,15 +1,16 @@
-"""Fused Metal kernels where a Mac has them: compiled and checked against the eager kernel on first use, or dropped.
+"""Fused kernels beside eager ones: compiled and checked against the eager kernel on first use, or dropped.
 
-On any other device, and on a Mac whose torch cannot compile shaders, the eager kernels run. A kernel that does not
-compile, fails, or disagrees with the eager one is dropped for the rest of the process with a `RuntimeWarning`.
+A kernel is written in the language of its device, a row of `LANGUAGES`. Where that language cannot be had (no Mac, a
+torch that compiles no shaders, no numba, no Triton) the eager kernels run. A kernel that does not compile, fails, or
+disagrees with the eager one is dropped for the rest of the process with a `RuntimeWarning`.
 """
 
 import logging
 import os
 import threading
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,7 +24,6 @@ Fast = Callable[[Any], Outputs]
 Eager = Callable[[], Outputs]
 Scale = Callable[[], float] | None
 
-KIND = "mps"
 SWITCH = "NAUTILUS_METAL_FUSED"
 """Set this environment variable to 0 to do without fused kernels."""
 
@@ -36,34 +36,37 @@ class FusedKernels:
     Parameters
     ----------
     compiler : callable
-        Turns a shader's text into a library; NotImplementedError where the device has no shaders.
+        Turns a source into what can be called; NotImplementedError or ImportError where the language is not to be
+        had at all.
 
     Attributes
     ----------
     verdicts : dict of str to bool
         Of each kernel met so far: whether it agreed with its eager counterpart.
     available : bool
-        False once the compiler has said that there are no shaders here.
+        False once the compiler has said that the language is not to be had.
     """
 
-    def __init__(self, compiler: Callable[[str], Any]) -> None:
+    def __init__(self, compiler: Callable[[Any], Any]) -> None:
         self._compiler = compiler
-        self._libraries: dict[str, Any] = {}
+        self._libraries: dict[Hashable, Any] = {}
         self._lock = threading.RLock()
         self.verdicts: dict[str, bool] = {}
         self.available = True
 
     def run(
-        self, name: str, text: str, fast: Fast, eager: Eager, tolerance: float, scale: Scale = None
+        self, name: str, source: Hashable, fast: Fast, eager: Eager, tolerance: float, scale: Scale = None
     ) -> Outputs:
         """Run a fused kernel, or the eager one where it is not, or not yet, trusted.
 
         Parameters
         ----------
-        name, text : str
-            The kernel, and the shader that holds it.
+        name : str
+            The kernel.
+        source : hashable
+            What the compiler is given; see `LANGUAGES`.
         fast, eager : callable
-            The two ways; `fast` is given the library. Both return tensors of the same shapes. `eager` may write
+            The two ways; `fast` is given what was compiled. Both return tensors of the same shapes. `eager` may write
             over its inputs.
         tolerance : float
             Largest difference allowed, in units of the scale. NaN must stand in the same places.
@@ -78,23 +81,37 @@ class FusedKernels:
         if not self.verdicts.get(name, self.available):
             return eager()
         if name not in self.verdicts:
-            return self._first(name, text, fast, eager, tolerance, scale)
+            return self._first(name, source, fast, eager, tolerance, scale)
         try:
-            return fast(self._libraries[text])
+            return fast(self._libraries[source])
         except Exception as error:
             self._drop(name, error)
             return eager()
 
+    def trusted(self, name: str, source: Hashable, fast: Fast, eager: Eager, tolerance: float) -> Any:
+        """Return a compiled kernel after a comparison on a sample, for callers who run it themselves.
+
+        Parameters are those of `run`; both ways compute the sample, and are called once in the life of the process.
+
+        Returns
+        -------
+        Any
+            What was compiled; None where the eager kernel has to run.
+        """
+        if name not in self.verdicts and self.available:
+            self._first(name, source, fast, eager, tolerance, None)
+        return self._libraries[source] if self.verdicts.get(name) else None
+
     def _first(
-        self, name: str, text: str, fast: Fast, eager: Eager, tolerance: float, scale: Scale
+        self, name: str, source: Hashable, fast: Fast, eager: Eager, tolerance: float, scale: Scale
     ) -> Outputs:
         with self._lock:
             if name in self.verdicts or not self.available:
                 return eager()
             try:
-                found = fast(self._library(text))
+                found = fast(self._library(source))
                 size = None if scale is None else scale()
-            except NotImplementedError as error:
+            except (NotImplementedError, ImportError) as error:
                 self.available = False
                 _logger.info("no fused kernels on this device, the eager ones run: %s", error)
                 return eager()
@@ -110,10 +127,10 @@ class FusedKernels:
             self._drop(name, f"it differs from the eager kernel by {gap:.1e} of the scale, above {tolerance:.0e}")
             return expected
 
-    def _library(self, text: str) -> Any:
-        if text not in self._libraries:
-            self._libraries[text] = self._compiler(shader(text))
-        return self._libraries[text]
+    def _library(self, source: Hashable) -> Any:
+        if source not in self._libraries:
+            self._libraries[source] = self._compiler(source)
+        return self._libraries[source]
 
     def _drop(self, name: str, reason: Exception | str) -> None:
         """Use the eager kernel from now on; a device without memory says nothing about a kernel."""
@@ -138,16 +155,49 @@ def largest_gap(found: Outputs, expected: Outputs, scale: float | None) -> float
     return worst
 
 
-_kernels: FusedKernels | None = None
+def _metal(name: str) -> Any:
+    """Compile a shader of `kernels.metal`, by its name."""
+    if not hasattr(torch.mps, "compile_shader"):
+        raise NotImplementedError("this torch compiles no shaders")
+    return torch.mps.compile_shader(shader(name))
+
+
+def _numba(function: Callable[..., Any]) -> Any:
+    """Compile a function, once a machine: numba keeps its work beside the source, or in the user's cache."""
+    from numba import njit
+
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder that the cache may be written to
+        return njit(**options)(function)
+
+
+class Language(NamedTuple):
+    """What fused kernels of a device are written in: the type of the device, and the compiler."""
+
+    kind: str
+    compiler: Callable[[Any], Any]
+
+
+# A source is the name of a shader, a Python function, or a function that imports Triton and returns its kernels.
+LANGUAGES: dict[str, Language] = {
+    "metal": Language("mps", _metal),
+    "numba": Language("cpu", _numba),
+    "triton": Language("cuda", lambda make: make()),
+}
+
+_kernels: dict[str, FusedKernels] = {}
 _made = threading.Lock()
 
 
-def fused_kernels(device: torch.device) -> FusedKernels | None:
-    """Return the fused kernels of a device, None where there are none."""
-    global _kernels
-    if device.type != KIND or os.environ.get(SWITCH) == "0" or not hasattr(torch.mps, "compile_shader"):
+def fused_kernels(device: torch.device, language: str = "metal") -> FusedKernels | None:
+    """Return the fused kernels of a device in a language, None where there are none."""
+    row = LANGUAGES[language]
+    if device.type != row.kind or os.environ.get(SWITCH) == "0":
         return None
-    with _made:
-        if _kernels is None:
-            _kernels = FusedKernels(lambda text: torch.mps.compile_shader(text))
-    return _kernels if _kernels.available else None
+    if language not in _kernels:
+        with _made:
+            _kernels.setdefault(language, FusedKernels(row.compiler))
+    kernels = _kernels[language]
+    return kernels if kernels.available else None

@@ -8,10 +8,7 @@ busy machine), once a machine: numba keeps its work beside the source, or in the
 written, and a later process takes 1 s, most of it to import numba.
 """
 
-import logging
-import os
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -23,7 +20,7 @@ from torch import Tensor
 
 from nautilus_metal.engine.cancel import checkpoint
 from nautilus_metal.engine.compute import ComputeEngine
-from nautilus_metal.engine.fused import SWITCH, largest_gap
+from nautilus_metal.engine.fused import FusedKernels, Outputs, fused_kernels
 from nautilus_metal.engine.shared import shared_engine
 from nautilus_metal.engine.threads import threads_for
 from nautilus_metal.kernels.bollinger import bollinger_bands, bollinger_moments
@@ -37,8 +34,6 @@ Settings = tuple[Any, ...]
 LEAST = 1 << 13  # elements from which on compiling is begun: fewer take the eager kernels a few milliseconds
 _PART = 1 << 15  # elements a thread computes at a time
 _TOLERANCE = 1e-9  # of the scale of an output, between a loop and its eager kernel
-
-_logger = logging.getLogger(__name__)
 
 
 class Loop(NamedTuple):
@@ -60,9 +55,6 @@ LOOPS: dict[str, Loop] = {
     "macd": Loop(macd_loop, 3, lambda prices, *periods: macd(prices, periods), (12, 26, 9)),
     "bollinger": Loop(bollinger_loop, 5, _eager_bands, (20, 2.0)),
 }
-
-_compiled: dict[str, Callable[..., None] | None] = {}  # None: not to be had, or dropped
-_lock = threading.Lock()
 
 
 def fused_history(
@@ -94,13 +86,10 @@ def fused_history(
     engine = engine or shared_engine()
     engine.synchronize()
     elements = history.size * len(settings)
-    if engine.device.type != "cpu" or not elements:
+    kernels = fused_kernels(engine.device, "numba") if elements else None
+    if kernels is None or (name not in kernels.verdicts and elements < LEAST):
         return None
-    if name not in _compiled and elements >= LEAST and os.environ.get(SWITCH) != "0":
-        with _lock:
-            if name not in _compiled:
-                _compiled[name] = _checked(name, LOOPS[name])
-    loop = _compiled.get(name)
+    loop = _trusted(kernels, name, LOOPS[name])
     if loop is None:
         return None
     rows = np.ascontiguousarray(history, dtype=np.float64)
@@ -149,46 +138,22 @@ def _share(work: Callable[[Any], None], tasks: Sequence[Any], elements: int) -> 
         one.result()
 
 
-def _checked(name: str, row: Loop) -> Callable[..., None] | None:
-    """Compile a loop and compare it with the eager kernel; None where it is not to be used."""
-    try:
-        loop = _compile(row.loop)
-    except ImportError as error:
-        _logger.info("no compiled loop for %s, the eager kernel runs: %s", name, error)
-        return None
-    try:
-        gap = _gap(loop, row)
-    except Exception as error:
-        _warn(name, repr(error))
-        return None
-    if not gap <= _TOLERANCE:
-        _warn(name, f"it differs from the eager kernel by {gap:.1e} of the scale, above {_TOLERANCE:.0e}")
-        return None
-    _logger.info("the compiled loop for %s agrees with the eager kernel to %.1e of the scale", name, gap)
-    return loop
+def _trusted(kernels: FusedKernels, name: str, row: Loop) -> Callable[..., None] | None:
+    """The compiled loop, compared with the eager kernel over random walks and a constant price."""
 
+    def sample() -> Tensor:
+        prices = 100.0 + np.random.default_rng(0).normal(size=(3, 257)).cumsum(axis=1)
+        prices[2] = 100.0
+        return torch.from_numpy(prices)
 
-def _warn(name: str, reason: str) -> None:
-    warnings.warn(
-        f"the compiled loop for {name} is dropped, the eager kernel runs: {reason}", RuntimeWarning, stacklevel=4
-    )
+    def fast(loop: Callable[..., None]) -> Outputs:
+        prices = sample().numpy()
+        found = [np.empty_like(prices) for _ in range(row.outputs)]
+        loop(prices, *found, *row.settings)
+        return [torch.from_numpy(out) for out in found]
 
+    def eager() -> Outputs:
+        return [torch.as_tensor(out) for out in row.eager(sample(), *row.settings)]
 
-def _compile(function: Callable[..., None]) -> Callable[..., None]:
-    from numba import njit
-
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder that the cache may be written to
-        return njit(**options)(function)
-
-
-def _gap(loop: Callable[..., None], row: Loop) -> float:
-    """Return the largest difference over random walks and a constant price, of an output's scale."""
-    prices = 100.0 + np.random.default_rng(0).normal(size=(3, 257)).cumsum(axis=1)
-    prices[2] = 100.0
-    found = [np.empty_like(prices) for _ in range(row.outputs)]
-    loop(prices, *found, *row.settings)
-    expected = row.eager(torch.from_numpy(prices), *row.settings)
-    return largest_gap([torch.from_numpy(out) for out in found], [torch.as_tensor(out) for out in expected], None)
+    found: Callable[..., None] | None = kernels.trusted(name, row.loop, fast, eager, _TOLERANCE)
+    return found

@@ -133,7 +133,7 @@ def test_a_device_without_shaders_is_asked_once_and_in_silence(compiled, monkeyp
 
 @pytest.mark.gpu
 def test_the_simulated_device_has_none(simulator, monkeypatch, caplog):
-    monkeypatch.setattr(fused, "_kernels", None)
+    monkeypatch.setattr(fused, "_kernels", {})
     history = PRICES.double().numpy()
     caplog.set_level(logging.INFO, logger=fused.__name__)
     with warnings.catch_warnings(), ComputeEngine("mps") as engine:
@@ -161,7 +161,7 @@ def test_no_kernels(compiled, monkeypatch, way):
     if way == "switch":
         monkeypatch.setenv(fused.SWITCH, "0")
     elif way == "other device":
-        monkeypatch.setattr(fused, "KIND", "mps")
+        monkeypatch.setitem(fused.LANGUAGES, "metal", fused.LANGUAGES["metal"]._replace(kind="mps"))
     else:
         monkeypatch.delattr(torch.mps, "compile_shader")
     fused_rsi(PRICES, 14)

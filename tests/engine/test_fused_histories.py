@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nautilus_metal.engine import ComputeEngine, fused_histories
+from nautilus_metal.engine import ComputeEngine, fused, fused_histories
 from nautilus_metal.engine.cancel import CancelToken, cancellable
 from nautilus_metal.engine.fused_histories import LEAST, LOOPS, Loop, fused_history
 from nautilus_metal.errors import Cancelled, DeviceError
@@ -183,8 +183,8 @@ def test_nothing_is_left_to_the_eager_kernel(name, shape, cpu):
 @pytest.fixture
 def fresh(monkeypatch):
     """Nothing compiled yet, and loops taken as they are."""
-    monkeypatch.setattr(fused_histories, "_compiled", {})
-    monkeypatch.setattr(fused_histories, "_compile", lambda function: function)
+    monkeypatch.setattr(fused, "_kernels", {})
+    monkeypatch.setitem(fused.LANGUAGES, "numba", fused.Language("cpu", lambda function: function))
 
 
 def _add(monkeypatch, loop):
@@ -197,7 +197,7 @@ def test_a_loop_that_disagrees_is_dropped(fresh, cpu, monkeypatch):
         index[:] = eager("rsi", prices, (period,))[0] * (1.0 + 1e-6)
 
     _add(monkeypatch, off)
-    with pytest.warns(RuntimeWarning, match="the compiled loop for rsi is dropped.*it differs .* by 1.0e-06"):
+    with pytest.warns(RuntimeWarning, match="fused kernel rsi is dropped.*it differs .* by 1.0e-06"):
         assert fused_history("rsi", walk(50), [(14,)], cpu) is None
     assert fused_history("rsi", walk(50), [(14,)], cpu) is None
 
@@ -207,7 +207,7 @@ def test_a_loop_that_fails_is_dropped(fresh, cpu, monkeypatch):
         raise TypeError("no such type")
 
     _add(monkeypatch, fail)
-    with pytest.warns(RuntimeWarning, match="the compiled loop for rsi is dropped.*no such type"):
+    with pytest.warns(RuntimeWarning, match="fused kernel rsi is dropped.*no such type"):
         assert fused_history("rsi", walk(50), [(14,)], cpu) is None
 
 
@@ -236,11 +236,12 @@ def test_without_numba_the_eager_kernels_run(monkeypatch, cpu):
 
     history, indicators = walk(2, 300), (MetalRSI(), MetalMACD(), MetalBollingerBands())
     computed = [np.stack(one.compute(history, cpu)) for one in indicators]
-    monkeypatch.setattr(fused_histories, "_compiled", {})
+    monkeypatch.setattr(fused, "_kernels", {})
     monkeypatch.setitem(sys.modules, "numba", None)
     for before, one in zip(computed, indicators, strict=True):
         assert_same(np.stack(one.compute(history, cpu)), before, 100.0)
-    assert fused_histories._compiled == dict.fromkeys(LOOPS)
+    assert not fused._kernels["numba"].available
+    assert fused._kernels["numba"].verdicts == {}
 
 
 @pytest.mark.parametrize("case", ["switch", "small", "float32 device"])
@@ -254,7 +255,7 @@ def test_where_loops_are_not_used(case, cpu, fresh, monkeypatch):
         monkeypatch.setattr(cpu, "device", torch.device("cuda"))
         monkeypatch.setattr(cpu, "synchronize", lambda: None)
     assert fused_history("rsi", history, [(14,)], cpu) is None
-    assert fused_histories._compiled == {}
+    assert not any(kernels.verdicts for kernels in fused._kernels.values())
 
 
 def test_a_closed_engine_and_a_cancelled_one_compute_nothing(cpu):

@@ -24,12 +24,14 @@ def shaders_on_the_cpu(patch: pytest.MonkeyPatch, folder: Path, edit: Callable[[
 
     patch.setenv("XDG_CACHE_HOME", str(folder))
     patch.delenv(fused.SWITCH, raising=False)
-    patch.setattr(fused, "KIND", "cpu")
-    patch.setattr(fused, "_kernels", None)
+    metal, numba = fused.LANGUAGES["metal"], fused.LANGUAGES["numba"]
+    patch.setitem(fused.LANGUAGES, "metal", metal._replace(kind="cpu"))
+    patch.setitem(fused.LANGUAGES, "numba", numba._replace(kind="none"))
+    patch.setattr(fused, "_kernels", {})
     patch.setattr(torch.mps, "compile_shader", compiler)
     return compiled
 
 
 def verdicts() -> dict[str, bool]:
     """What is known of the kernels."""
-    return fused._kernels.verdicts if fused._kernels else {}
+    return fused._kernels["metal"].verdicts if "metal" in fused._kernels else {}

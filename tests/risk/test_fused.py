@@ -90,7 +90,7 @@ def test_sobol_keeps_its_own_numbers(engine, monkeypatch, folder):
 def test_prices_on_the_simulated_device_are_those_without_fused_kernels(simulator, monkeypatch):
     asked = MARKET | {"num_simulations": 2_000, "style": "asian", "average": "arithmetic", "observations": 4}
     with ComputeEngine("mps") as engine:
-        monkeypatch.setattr(fused, "_kernels", None)
+        monkeypatch.setattr(fused, "_kernels", {})
         asks, forgets = [price_option("call", engine=engine, **asked) for _ in range(2)]
         monkeypatch.setenv(fused.SWITCH, "0")
         without = price_option("call", engine=engine, **asked)
