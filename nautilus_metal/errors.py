@@ -20,6 +20,10 @@ class OutOfDeviceMemory(DeviceError, MemoryError):
     """An allocation would exceed the budget of the memory pool, or the device itself refused it."""
 
 
+class TeamError(MetalError, RuntimeError):
+    """Processes that share a piece of work have lost one another: there is no outcome, and the message says why."""
+
+
 class Cancelled(MetalError):
     """The work was given up on request, at the next kernel boundary."""
 

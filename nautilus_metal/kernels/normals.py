@@ -16,6 +16,7 @@ from nautilus_metal.errors import InputError
 
 _DRAWS_PER_BLOCK = 4  # 64-bit words that one step of Philox's counter yields
 _DROPPED = 12  # of a word's bits: 52 stay, so that the middle of the last cell is still below 1 in float64
+_WORDS = 1 << 15  # made at a time: making words keeps the interpreter's lock, so that an event loop beside would wait
 _SOBOL_BITS = 30  # of torch's direction numbers
 
 _TABLE_ROWS = 512  # direction numbers are made for a multiple of this many dimensions
@@ -89,8 +90,11 @@ def uniforms(
 def _philox_row(seed: int, row: int, start: int, count: int) -> NDArray[np.floating]:
     """One row from the raw words, whose stream numpy guarantees; a number is the middle of one of 2**52 cells."""
     blocks, skip = divmod(start, _DRAWS_PER_BLOCK)
-    words = _philox(seed, row).advance(blocks).random_raw(skip + count)[skip:]
-    return ((words >> _DROPPED) + 0.5) * 2.0 ** (_DROPPED - 64)
+    source, numbers = _philox(seed, row).advance(blocks), np.empty(skip + count)
+    for first in range(0, len(numbers), _WORDS):
+        part = numbers[first : first + _WORDS]
+        part[:] = ((source.random_raw(len(part)) >> _DROPPED) + 0.5) * 2.0 ** (_DROPPED - 64)
+    return numbers[skip:]
 
 
 def _philox(seed: int, row: int) -> np.random.Philox:
@@ -98,19 +102,30 @@ def _philox(seed: int, row: int) -> np.random.Philox:
 
 
 def _sobol_row(seed: int, row: int, start: int, count: int) -> NDArray[np.floating]:
-    """One dimension in Gray code order: each power of two mirrors the points before it."""
-    directions, shift = _scrambled(seed, row)
+    """One dimension in Gray code order, as blocks whose points are those of the first block, moved by one number."""
     stop = start + count
     if stop > 2**_SOBOL_BITS:
         raise InputError(f"`count` must end within the {2**_SOBOL_BITS} points of a Sobol sequence, was {stop}")
-    points = np.empty(stop, dtype=np.int64)
+    directions, shift = _scrambled(seed, row)
+    bits = min(_SOBOL_BITS, (count - 1).bit_length())
+    block, points = 1 << bits, np.empty(1 << bits, dtype=np.int64)
     points[0] = shift
-    size = 1
-    for direction in directions:
-        fresh = min(size, stop - size)
-        points[size : size + fresh] = points[:size][::-1][:fresh] ^ direction
-        size += fresh
-    return (points[start:] + 0.5) * 2.0**-_SOBOL_BITS
+    for bit, direction in enumerate(directions[:bits]):  # each power of two mirrors the points before it
+        points[1 << bit : 2 << bit] = points[: 1 << bit][::-1] ^ direction
+    wanted = np.empty(count)
+    for first in range(start - start % block, stop, block):
+        low, high = max(first, start), min(first + block, stop)
+        wanted[low - start : high - start] = points[low - first : high - first] ^ _gray_shift(first, directions)
+    return (wanted + 0.5) * 2.0**-_SOBOL_BITS
+
+
+def _gray_shift(place: int, directions: list[int]) -> int:
+    """Directions by which a point at `place` differs from the first one."""
+    code, moved = place ^ (place >> 1), 0
+    for bit, direction in enumerate(directions):
+        if code >> bit & 1:
+            moved ^= direction
+    return moved
 
 
 def _scrambled(seed: int, row: int) -> tuple[list[int], int]:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
+from nautilus_metal.engine.team import ALONE, Team
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.tail import check_levels
 from nautilus_metal.risk.assessment import RiskAssessment
@@ -46,6 +47,7 @@ def assess(
     vol_of_vol: ByUnderlying = None,
     spot_vol_correlation: ByUnderlying = None,
     volatility_returns: Mapping[str, ArrayLike] | None = None,
+    team: Team = ALONE,
     **model_options: Any,
 ) -> RiskAssessment:
     r"""Compute value at risk and expected shortfall of a book.
@@ -81,6 +83,9 @@ def assess(
         How implied volatilities move in the scenarios: see `nautilus_metal.risk.volatility_law.VolatilityLaw`.
     volatility_returns : mapping of str to array_like, optional
         A history to estimate them from where they are not given; without one implied volatilities stay.
+    team : Team, optional
+        Processes that share the scenarios: each calls this with the same arguments and has the same figures, which
+        are those of one process to the rounding of the device's numbers. See `nautilus_metal.engine.team.joined`.
     **model_options
         Options of the model: `covariance`, `mean`, `decay`, `degrees`, `filter`, ...
 
@@ -126,11 +131,11 @@ def assess(
         with threads_for((len(window) + len(book.option_index)) * max(window.shape[1], request.scenarios)):
             fitted = build(model, window, request, model_options)
             options = OptionTask(book, fitted, request, confidence, law, window, years)
-            return _option_assessment(options, engine, evaluate_options(options, engine), facts, started)
+            return _option_assessment(options, engine, evaluate_options(options, engine, team), facts, started)
     with threads_for(len(window) * max(window.shape[1], request.scenarios)):
         fitted = build(model, window, request, model_options)
         task = Task(book.exposures, fitted, request, confidence, linear)
-        figures = evaluate(task, engine)
+        figures = evaluate(task, engine, team)
     facts |= {
         "sampler": request.sampler if fitted.drawn else "empirical",
         "scenarios": fitted.count,

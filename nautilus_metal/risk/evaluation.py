@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.governor import in_pieces
+from nautilus_metal.engine.team import ALONE, Team
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.scenarios import (
     ScenarioSet,
@@ -29,7 +30,8 @@ from nautilus_metal.kernels.tail import TailWeights, jackknife_error, largest, t
 from nautilus_metal.risk.book import Array
 from nautilus_metal.risk.draws import borrow_mixing, borrow_normals, padded, sample_scenarios, upload
 from nautilus_metal.risk.request import Request, Scenarios
-from nautilus_metal.risk.tail_parts import TailParts, check_tail
+from nautilus_metal.risk.tail_parts import TailParts, check_tail, with_worst
+from nautilus_metal.risk.tail_work import through_tail
 
 _SAMPLE = 256  # scenarios evaluated again in float64
 _PIECE = 2**24  # elements of the scratch block of a full revaluation
@@ -89,50 +91,53 @@ class Figures:
     device: str
 
 
-def evaluate(task: Task, engine: ComputeEngine) -> Figures:
-    """Compute the figures of a task on the engine's device, or where there is memory for it."""
-    count, assets = task.scenarios.count, len(task.scenarios.shift)
-    check_tail(engine, count, task.levels, assets)
+def evaluate(task: Task, engine: ComputeEngine, team: Team = ALONE) -> Figures:
+    """Compute the figures of a task on the engine's device, or where there is memory for it; a team shares it."""
+    count = task.scenarios.count
+    check_tail(engine, count, task.levels, len(task.scenarios.shift))
     weights = tail_weights(count, task.levels)
-    parts, devices = TailParts(weights.size, min(_SAMPLE, count)), dict[str, None]()
 
-    def work(engine: ComputeEngine, first: int, last: int) -> Array | None:
-        answer = _whole(task, weights, engine) if last - first == count else None
-        if answer is None:
-            _part(task, engine, first, last, parts)
-        devices[str(engine.device)] = None
-        return answer
+    def begin(size: int, start: int) -> PlainWork:
+        return PlainWork(task, weights, TailParts(size, max(0, min(_SAMPLE, count) - start)))
 
-    answers = in_pieces(engine, count, _bytes_each(task), work)
-    result = answers[0] if answers[0] is not None else _gathered(task, weights, parts)
-    return _finish(task, weights, result, "+".join(devices))
+    return _finish(task, weights, *through_tail(engine, team, count, _bytes_each(task), weights.size, begin))
 
 
-def _whole(task: Task, weights: TailWeights, engine: ComputeEngine) -> Array:
+@dataclass(frozen=True)
+class PlainWork:
     """The worst losses, the first ones, the worst scenario's basis, and the basis weighed by each figure."""
-    everything = slice(0, task.scenarios.count)
-    with _drawn(task, engine, everything) as drawn:
-        scenarios, exposures, columns = _on_device(task, engine, drawn, weights.figures, everything)
-        losses = _losses(task, exposures, scenarios, engine)
-        worst, where = largest(losses, weights.size)
-        basis = _basis(task, scenarios.part(where))
-        return engine.download(torch.cat([worst, losses[:_SAMPLE], basis[:, 0], (basis @ columns).flatten()]))
 
+    task: Task
+    weights: TailWeights
+    parts: TailParts
 
-def _part(task: Task, engine: ComputeEngine, first: int, last: int, parts: TailParts) -> None:
-    columns = slice(first, last)
-    with _drawn(task, engine, columns) as drawn:
-        scenarios, exposures, _ = _on_device(task, engine, drawn, torch.zeros(0, dtype=torch.float64), columns)
-        scale = () if scenarios.scale is None else (scenarios.scale[None],)
-        parts.take(_losses(task, exposures, scenarios, engine), (scenarios.factors, *scale))
+    def whole(self, engine: ComputeEngine) -> Array:
+        task, everything = self.task, slice(0, self.task.scenarios.count)
+        with _drawn(task, engine, everything) as drawn:
+            scenarios, exposures, columns = _on_device(task, engine, drawn, self.weights.figures, everything)
+            losses = _losses(task, exposures, scenarios, engine)
+            worst, where = largest(losses, self.weights.size)
+            basis = _basis(task, scenarios.part(where))
+            return engine.download(torch.cat([worst, losses[:_SAMPLE], basis[:, 0], (basis @ columns).flatten()]))
 
+    def part(self, engine: ComputeEngine, first: int, last: int) -> None:
+        columns = slice(first, last)
+        with _drawn(self.task, engine, columns) as drawn:
+            nothing = torch.zeros(0, dtype=torch.float64)
+            scenarios, exposures, _ = _on_device(self.task, engine, drawn, nothing, columns)
+            scale = () if scenarios.scale is None else (scenarios.scale[None],)
+            self.parts.take(_losses(self.task, exposures, scenarios, engine), (scenarios.factors, *scale))
 
-def _gathered(task: Task, weights: TailWeights, parts: TailParts) -> Array:
-    """What `_whole` returns, from the tail of all parts, on the host."""
-    factors, *scale = parts.columns
-    tail = ScenarioSet(task.scenarios.loading, factors, task.scenarios.shift, scale[0][0] if scale else None)
-    basis = _basis(task, tail)
-    return torch.cat([parts.losses, parts.sample, basis[:, 0], (basis @ weights.figures).flatten()]).numpy()
+    def gathered(self, team: Team) -> Array | None:
+        found = self.parts.among(team, with_worst(self.weights.figures))
+        if found is None:
+            return None
+        worst, table, sample = found
+        factors, *scale = self.parts.columns
+        fitted = self.task.scenarios
+        tail = ScenarioSet(fitted.loading, factors, fitted.shift, scale[0][0] if scale else None)
+        basis = team.total(_basis(self.task, tail) @ table)
+        return torch.cat([worst, sample, basis[:, 0], basis[:, 1:].flatten()]).numpy()
 
 
 def _basis(task: Task, tail: ScenarioSet) -> Tensor:

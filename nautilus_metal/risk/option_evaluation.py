@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.governor import in_pieces
+from nautilus_metal.engine.team import ALONE, Team
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.option_scenarios import JointScenarios, option_changes
 from nautilus_metal.kernels.scenarios import ScenarioSet
@@ -18,7 +19,8 @@ from nautilus_metal.risk.draws import sample_normals, sample_scenarios
 from nautilus_metal.risk.option_losses import piece_losses
 from nautilus_metal.risk.option_tables import Tables, bytes_each, host_parts, make_tables, noise_place, on_device
 from nautilus_metal.risk.option_task import OptionTask
-from nautilus_metal.risk.tail_parts import TailParts, check_tail
+from nautilus_metal.risk.tail_parts import TailParts, check_tail, with_worst
+from nautilus_metal.risk.tail_work import through_tail
 
 _SAMPLE, _LEAST_SAMPLE = 256, 16  # scenarios evaluated again in float64
 _SAMPLE_VALUES = 2**19  # option values that they may take
@@ -62,56 +64,59 @@ class OptionFigures:
     device: str
 
 
-def evaluate_options(task: OptionTask, engine: ComputeEngine) -> OptionFigures:
-    """Compute the figures of a task on the engine's device, or where there is memory for it."""
+def evaluate_options(task: OptionTask, engine: ComputeEngine, team: Team = ALONE) -> OptionFigures:
+    """Compute the figures of a task on the engine's device, or where there is memory for it; a team shares it."""
     count = task.scenarios.count
     check_tail(engine, count, task.levels, len(task.exposures))
     weights = tail_weights(count, task.levels)
-    full, expanded = TailParts(weights.size, _sample_size(task)), TailParts(weights.size, 0)
-    devices = dict[str, None]()
 
-    def work(engine: ComputeEngine, first: int, last: int) -> Array | None:
-        answer = _whole(task, weights, engine) if last - first == count else None
-        if answer is None:
-            _part(task, engine, first, last, full, expanded)
-        devices[str(engine.device)] = None
-        return answer
+    def begin(size: int, start: int) -> OptionWork:
+        return OptionWork(task, weights, TailParts(size, max(0, _sample_size(task) - start)), TailParts(size, 0))
 
-    answers = in_pieces(engine, count, bytes_each(task), work)
-    result = answers[0] if answers[0] is not None else _gathered(task, weights, full, expanded)
-    return _finish(task, weights, result, "+".join(devices))
+    return _finish(task, weights, *through_tail(engine, team, count, bytes_each(task), weights.size, begin))
 
 
-def _whole(task: OptionTask, weights: TailWeights, engine: ComputeEngine) -> Array:
-    with on_device(task, engine, weights.figures) as tables:
-        losses, expanded = _losses(tables)
-        worst, where = largest(losses, weights.size)
-        basis, changes = _tail(tables, tables.scenarios.part(where))
-        parts = [worst, largest(expanded, weights.size)[0], losses[: _sample_size(task)], basis, changes]
-        return engine.download(torch.cat([part.flatten() for part in parts]))
+@dataclass(frozen=True)
+class OptionWork:
+    """The worst losses of both kinds, the first ones, and changes of prices and options weighed by each figure."""
 
+    task: OptionTask
+    weights: TailWeights
+    full: TailParts
+    expanded: TailParts
 
-def _part(
-    task: OptionTask, engine: ComputeEngine, first: int, last: int, full: TailParts, expanded: TailParts
-) -> None:
-    with on_device(task, engine, torch.zeros(0, dtype=torch.float64), slice(first, last)) as tables:
-        spots, noise = tables.scenarios.spots, tables.scenarios.noise
-        kept = [spots.factors, None if spots.scale is None else spots.scale[None], noise]
-        losses = _losses(tables)
-        full.take(losses[0], tuple(rows for rows in kept if rows is not None))
-        expanded.take(losses[1], ())
+    def whole(self, engine: ComputeEngine) -> Array:
+        size = self.weights.size
+        with on_device(self.task, engine, with_worst(self.weights.figures)) as tables:
+            losses, expanded = _losses(tables)
+            worst, where = largest(losses, size)
+            basis, changes = _tail(tables, tables.scenarios.part(where))
+            sample = losses[: _sample_size(self.task)]
+            parts = [worst, largest(expanded, size)[0], sample, basis, changes]
+            return engine.download(torch.cat([part.flatten() for part in parts]))
 
+    def part(self, engine: ComputeEngine, first: int, last: int) -> None:
+        with on_device(self.task, engine, torch.zeros(0, dtype=torch.float64), slice(first, last)) as tables:
+            spots, noise = tables.scenarios.spots, tables.scenarios.noise
+            kept = [spots.factors, None if spots.scale is None else spots.scale[None], noise]
+            losses = _losses(tables)
+            self.full.take(losses[0], tuple(rows for rows in kept if rows is not None))
+            self.expanded.take(losses[1], ())
 
-def _gathered(task: OptionTask, weights: TailWeights, full: TailParts, expanded: TailParts) -> Array:
-    """What `_whole` returns, from the tail of all parts, on the host."""
-    fitted, rows = task.scenarios, list(full.columns)
-    noise = rows.pop() if task.noisy else None
-    scale = None if fitted.degrees is None else rows.pop()[0]
-    spots = ScenarioSet(fitted.loading, rows.pop(), fitted.shift, scale)
-    tables = make_tables(task, [*host_parts(task), weights.figures], spots, noise, None)
-    basis, changes = _tail(tables, tables.scenarios)
-    parts = [full.losses, expanded.losses, full.sample, basis, changes]
-    return torch.cat([part.flatten() for part in parts]).numpy()
+    def gathered(self, team: Team) -> Array | None:
+        found = self.full.among(team, with_worst(self.weights.figures))
+        expanded = self.expanded.among(team, self.weights.figures)
+        if found is None or expanded is None:
+            return None
+        worst, table, sample = found
+        fitted, rows = self.task.scenarios, list(self.full.columns)
+        noise = rows.pop() if self.task.noisy else None
+        scale = None if fitted.degrees is None else rows.pop()[0]
+        spots = ScenarioSet(fitted.loading, rows.pop(), fitted.shift, scale)
+        tables = make_tables(self.task, [*host_parts(self.task), table], spots, noise, None)
+        basis, changes = _tail(tables, tables.scenarios)
+        weighed = team.total(torch.cat([basis.flatten(), changes.flatten()]))
+        return torch.cat([worst, expanded[0], sample, weighed]).numpy()
 
 
 def option_losses_without(task: OptionTask, engine: ComputeEngine) -> Array:
@@ -167,9 +172,7 @@ def _tail(tables: Tables, scenarios: JointScenarios) -> tuple[Tensor, Tensor]:
     tuple of Tensor
         Shapes (instruments, 1 + 2 * levels) and (options, 1 + 2 * levels).
     """
-    first = torch.zeros_like(tables.columns[:, :1])
-    first[0] = 1.0
-    weights = torch.cat([first, tables.columns], dim=1)
+    weights = tables.columns
     basis = torch.zeros(len(tables.exposures), weights.shape[1], dtype=weights.dtype, device=weights.device)
     changes = torch.zeros(len(tables.notionals), weights.shape[1], dtype=weights.dtype, device=weights.device)
     with tables.pieces(scenarios) as (rows, pieces, buffer):

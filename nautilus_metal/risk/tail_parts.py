@@ -8,6 +8,7 @@ from torch import Tensor
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.blocks import MIB
 from nautilus_metal.engine.governor import cpu_of
+from nautilus_metal.engine.team import Team
 from nautilus_metal.errors import OutOfDeviceMemory
 
 _WORD = 8  # bytes of a number on the host
@@ -67,3 +68,39 @@ class TailParts:
         self.losses, order = torch.topk(pool, min(self._size, len(pool)), sorted=True)
         before = self.columns or tuple(column[:, :0] for column in fresh)
         self.columns = tuple(torch.cat(pair, dim=1)[:, order] for pair in zip(before, fresh, strict=True))
+
+    def among(self, team: Team, weights: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Find the tail of the losses of a whole team, and what this member's part of it weighs.
+
+        Parameters
+        ----------
+        team : Team
+            Whose members all call this.
+        weights : Tensor
+            Of the largest losses in descending order, shape (tail, figures).
+
+        Returns
+        -------
+        tuple of Tensor or None
+            The tail's losses, shape (tail,); the weights of the losses kept here, shape (kept, figures), zero for
+            those that are not in it; the first losses of all. None where a member has kept too few of its own to
+            know.
+        """
+        gathered = team.gather(self.losses)
+        pool, before = torch.cat(gathered), sum(map(len, gathered[: team.rank]))
+        worst, order = torch.topk(pool, min(len(weights), len(pool)), sorted=True)
+        sizes = team.gather(torch.tensor([float(self._size)], dtype=torch.float64))
+        for kept, size in zip(gathered, sizes, strict=True):
+            if len(kept) == int(size) < len(weights) and float(kept[-1]) > float(worst[-1]):
+                return None
+        own = (order >= before) & (order < before + len(self.losses))
+        table = torch.zeros(len(self.losses), weights.shape[1], dtype=weights.dtype)
+        table[order[own] - before] = weights[own]
+        return worst, table, torch.cat(team.gather(self.sample))
+
+
+def with_worst(figures: Tensor) -> Tensor:
+    """Weights of the tail's losses, shape (tail, figures), behind a column that has the worst loss alone."""
+    first = torch.zeros_like(figures[:, :1])
+    first[0] = 1.0
+    return torch.cat([first, figures], dim=1)

@@ -7,8 +7,10 @@ from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.devices import KINDS
 from nautilus_metal.engine.governor import in_pieces
 from nautilus_metal.errors import InputError
-from nautilus_metal.risk import Book, Option, Position, assess, evaluation, option_evaluation
+from nautilus_metal.risk import Book, Option, Position, assess
 from nautilus_metal.risk.draws import padded
+from nautilus_metal.risk.evaluation import PlainWork
+from nautilus_metal.risk.option_evaluation import OptionWork
 from tests.risk.cases import history, random_book
 
 pytestmark = pytest.mark.gpu
@@ -37,7 +39,7 @@ def test_pieces_stay_below_the_largest_tensor(vast):
 
 
 def test_a_plain_book(vast, monkeypatch):
-    pieces = _pieces(monkeypatch, evaluation, "_gathered")
+    pieces = _pieces(monkeypatch, PlainWork)
     with pytest.raises(Planned):
         assess(random_book(20, 0), history(20), levels=(0.9999,), scenarios=SCENARIOS, engine=vast)
     assert sum(pieces) == SCENARIOS
@@ -45,7 +47,7 @@ def test_a_plain_book(vast, monkeypatch):
 
 
 def test_a_book_with_options(vast, monkeypatch):
-    pieces = _pieces(monkeypatch, option_evaluation, "_gathered")
+    pieces = _pieces(monkeypatch, OptionWork)
     calls = [Option("A", "call", strike, 0.25, 0.2, 100.0) for strike in np.linspace(80, 120, 30)]
     book = Book([Position(f"C{one.strike:g}", 1.0, 5.0, option=one) for one in calls])
     with pytest.raises(Planned):
@@ -54,15 +56,15 @@ def test_a_book_with_options(vast, monkeypatch):
     assert max(pieces) * padded(2) < LIMIT
 
 
-def _pieces(monkeypatch, module, last_step: str) -> list[int]:
+def _pieces(monkeypatch, work: type) -> list[int]:
     """Record the pieces of a task in place of working on them."""
     sizes: list[int] = []
 
     def stop(*_):
         raise Planned
 
-    monkeypatch.setattr(module, "_part", lambda _task, _engine, first, last, *_: sizes.append(last - first))
-    monkeypatch.setattr(module, last_step, stop)
+    monkeypatch.setattr(work, "part", lambda _self, _engine, first, last: sizes.append(last - first))
+    monkeypatch.setattr(work, "gathered", stop)
     return sizes
 
 

@@ -10,6 +10,7 @@ from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import OutOfDeviceMemory
 from nautilus_metal.risk import Book, Option, Position, assess, option_tables
 from nautilus_metal.risk import evaluation as evaluation_module
+from nautilus_metal.risk.evaluation import PlainWork
 from nautilus_metal.risk.tail_parts import TailParts
 
 ASSETS, SCENARIOS = 8, 20_000
@@ -73,8 +74,8 @@ def test_a_book_with_options_in_pieces(model, law, monkeypatch):
 
 def test_pieces_are_really_made(monkeypatch):
     seen = []
-    original = evaluation_module._part
-    monkeypatch.setattr(evaluation_module, "_part", lambda *args: seen.append(args[2:4]) or original(*args))
+    original = PlainWork.part
+    monkeypatch.setattr(PlainWork, "part", lambda *args: seen.append(args[2:4]) or original(*args))
     assess(PLAIN, HISTORY, scenarios=SCENARIOS, engine=small(0.3))
     assert len(seen) > 2
     assert seen[0][0] == 0

@@ -1,0 +1,132 @@
+"""Several processes that share one piece of work: each takes a range of its items, and all learn the outcome.
+
+The processes are started by `torchrun`, on one machine or on several. What they exchange is small (the tail of a
+sample, sums) and lies on the host, so that gloo carries it whatever device each of them computes on.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nautilus_metal.errors import InputError, TeamError
+
+TIMEOUT = 60.0  # seconds that a member waits for the others
+
+
+class Team:
+    """The members of a run, as one of them sees it; a run of a single process by default.
+
+    Parameters
+    ----------
+    rank : int, default 0
+        Of this member.
+    size : int, default 1
+        Members.
+    timeout : float, default 60.0
+        Seconds to wait for the others in an exchange.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1, timeout: float = TIMEOUT) -> None:
+        self.rank, self.size, self.timeout = rank, size, timeout
+
+    def share(self, count: int) -> range:
+        """Return this member's range of `count` items: those of all members follow on each other, evenly."""
+        return range(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def gather(self, numbers: Tensor) -> list[Tensor]:
+        """Exchange one-dimensional float64 tensors on the host, whose lengths may differ; in the order of the ranks.
+
+        Raises
+        ------
+        TeamError
+            If a member has ended or gives no answer in time: then no member has an outcome.
+        """
+        if self.size == 1:
+            return [numbers]
+        with self._together() as group:
+            lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
+            group.all_gather(lengths, torch.tensor([len(numbers)]))
+            most = int(max(lengths))
+            rows = [torch.empty(most, dtype=torch.float64) for _ in range(self.size)]
+            group.all_gather(rows, torch.nn.functional.pad(numbers, (0, most - len(numbers))))
+        return [row[: int(length)] for row, length in zip(rows, lengths, strict=True)]
+
+    def hear(self, word: str) -> list[str]:
+        """Exchange a word, in the order of the ranks; errors as of `gather`."""
+        codes = self.gather(torch.tensor(list(word.encode()), dtype=torch.float64))
+        return [bytes(map(int, code)).decode() for code in codes]
+
+    def total(self, numbers: Tensor) -> Tensor:
+        """Add float64 tensors of one shape on the host, the same sum for every member; errors as of `gather`."""
+        if self.size == 1:
+            return numbers
+        with self._together() as group:
+            added = numbers.contiguous().clone()
+            group.all_reduce(added)
+        return added
+
+    @contextmanager
+    def _together(self) -> Iterator[Any]:
+        import torch.distributed as group
+
+        try:
+            # names who is missing, which the collectives themselves do not
+            group.monitored_barrier(timeout=timedelta(seconds=self.timeout), wait_all_ranks=True)
+            yield group
+        except RuntimeError as error:
+            first = str(error).strip().splitlines()[0]
+            raise TeamError(
+                f"member {self.rank} of {self.size} has lost the others, so there is no figure (waited up to "
+                f"{self.timeout:g} s): {first}"
+            ) from error
+
+
+ALONE = Team()
+
+
+def local_rank() -> int:
+    """Return the place of this process among those of its machine, as torchrun says; 0 without it."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+@contextmanager
+def joined(timeout: float = TIMEOUT) -> Iterator[Team]:
+    """Join the processes that torchrun has started with this one; a team of one without torchrun.
+
+    Parameters
+    ----------
+    timeout : float, default 60.0
+        Seconds to wait for the others, at the start and in every exchange; above 0.
+
+    Yields
+    ------
+    Team
+        This process' view of all.
+
+    Raises
+    ------
+    InputError
+        If `timeout` is not positive.
+    TeamError
+        If not all processes come together in time.
+    """
+    if not 0 < timeout < float("inf"):
+        raise InputError(f"`timeout` must be above 0 seconds, was {timeout}")
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ALONE
+        return
+    import torch.distributed as group
+
+    try:
+        group.init_process_group("gloo", timeout=timedelta(seconds=timeout))
+    except (RuntimeError, ValueError) as error:
+        raise TeamError(f"the processes did not come together within {timeout:g} s: {error}") from error
+    try:
+        yield Team(group.get_rank(), group.get_world_size(), timeout)
+    finally:
+        group.destroy_process_group()
