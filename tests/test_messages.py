@@ -16,6 +16,8 @@ from nautilus_metal.messages import (
     Forecast,
     GreeksReport,
     HedgeRequest,
+    ModelSwitch,
+    ModelVerdict,
     RiskBreach,
     RiskReport,
     RiskStale,
@@ -97,6 +99,18 @@ def forecast(ts: int = 1_700_000_000_000_000_000) -> Forecast:
     return Forecast(ts, ts + 1, "ForecastActor", "lstm", "0123456789abcdef", None, 1, rows, {"B": "no bars"}, 1 / 3)
 
 
+def verdict(ts: int = 1_700_000_000_000_000_000) -> ModelVerdict:
+    levels = {"0.99": {"days": 3, "exceptions": 1, "kupiec_p": None, "zone": "green", "log_wealth": 0.1 + 0.2}}
+    counts = (ts - 5, 3, 1, 0, 2)
+    day = (None, -1 / 3, {"A.XNYS": "no price of that close"})
+    outcome = (1 / 3, 20.0, True, "student_t", "in words", 1.5)
+    return ModelVerdict(ts, ts + 1, "V-001", "R-001", "normal", 1, "USD", *counts, *day, levels, *outcome)
+
+
+def switch(ts: int = 1_700_000_000_000_000_000) -> ModelSwitch:
+    return ModelSwitch(ts, ts + 1, "R-001", "normal", "student_t", {"degrees": 4.0}, "in words")
+
+
 EXAMPLES = {
     RiskReport: report,
     RiskBreach: breach,
@@ -108,6 +122,8 @@ EXAMPLES = {
     HedgeRequest: hedge,
     AllocationTarget: allocation,
     Forecast: forecast,
+    ModelVerdict: verdict,
+    ModelSwitch: switch,
 }
 
 

@@ -26,6 +26,7 @@ from nautilus_metal.messages.risk import (
     RiskStale,
     level_key,
 )
+from nautilus_metal.messages.validation import MODEL_SWITCH_TOPIC, MODEL_VERDICT_TOPIC, ModelSwitch, ModelVerdict
 
 MESSAGES: tuple[Any, ...] = (
     RiskReport,
@@ -38,6 +39,8 @@ MESSAGES: tuple[Any, ...] = (
     HedgeRequest,
     AllocationTarget,
     Forecast,
+    ModelVerdict,
+    ModelSwitch,
 )
 
 __all__ = [
@@ -48,6 +51,8 @@ __all__ = [
     "GREEKS_REPORT_TOPIC",
     "HEDGE_REQUEST_TOPIC",
     "MESSAGES",
+    "MODEL_SWITCH_TOPIC",
+    "MODEL_VERDICT_TOPIC",
     "RISK_BREACH_TOPIC",
     "RISK_REPORT_TOPIC",
     "RISK_STALE_TOPIC",
@@ -58,6 +63,8 @@ __all__ = [
     "Forecast",
     "GreeksReport",
     "HedgeRequest",
+    "ModelSwitch",
+    "ModelVerdict",
     "RiskBreach",
     "RiskReport",
     "RiskStale",

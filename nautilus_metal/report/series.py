@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nautilus_metal.errors import InputError
+from nautilus_metal.risk.validation import clean_contributions
 
 Array = NDArray[np.float64]
 LongArray = NDArray[np.int64]
@@ -175,12 +176,8 @@ def clean_pnl(series: RiskSeries, ts: ArrayLike, instruments: Sequence[str], clo
 
 
 def _contributions(series: RiskSeries, rows: LongArray, new_prices: Array) -> Array:
-    """Value change of each position; the multiplier and exchange rate are in value / (quantity * price)."""
-    quantity, price, value = series.quantity[rows], series.price[rows], series.value[rows]
-    held = quantity != 0
-    notional = np.where(held, quantity * price, 1.0)
-    unit = np.where(held & (notional != 0), value / np.where(notional != 0, notional, 1.0), 1.0)
-    change = np.where(held, quantity * unit * (new_prices - np.where(held, price, 0.0)), 0.0)
+    """Value change of each position."""
+    change = clean_contributions(series.quantity[rows], series.price[rows], series.value[rows], new_prices)
     if not np.isfinite(change).all():
         raise InputError("`closes` must be finite wherever something is held, a NaN or infinity came")
     return change

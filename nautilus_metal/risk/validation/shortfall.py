@@ -1,5 +1,6 @@
 """Is the expected shortfall right? Acerbi and Szekely's tests, with critical values by simulation on the device."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,13 +182,9 @@ def acerbi_szekely(
     """
     _check_numbers(level, significance, simulations)
     law, engine = law or normal_law(), engine or shared_engine()
-    profit, stated, shortfall = tail_series(pnl, var, es)
-    if not len(profit):
-        raise InputError("`pnl`, `var` and `es` must hold at least one day, were empty")
+    profit, stated, shortfall = _checked(pnl, var, es)
     parts = _model_parts(stated, shortfall, level, law)
-    host = _build(parts, [torch.from_numpy(part) for part in parts], level, law)
-    innovations = (torch.from_numpy(profit) - host.location) / host.scale
-    found = host.statistics(innovations[None])[:, 0].numpy()
+    found = _found(profit, parts, level, law)
     simulated = _simulate(parts, level, law, simulations, seed, engine)
     return ShortfallVerdict(
         days=len(profit),
@@ -199,6 +196,37 @@ def acerbi_szekely(
         seed=seed,
         device=str(engine.device),
     )
+
+
+def shortfall_statistics(
+    pnl: ArrayLike, var: ArrayLike, es: ArrayLike, level: float, law: InnovationLaw | None = None
+) -> dict[str, float | None]:
+    """Return the statistics of `acerbi_szekely` by name, without their laws under a right model.
+
+    Parameters
+    ----------
+    pnl, var, es, level, law
+        As there.
+    """
+    check_level(level)
+    law = law or normal_law()
+    profit, stated, shortfall = _checked(pnl, var, es)
+    found = _found(profit, _model_parts(stated, shortfall, level, law), level, law).tolist()
+    return {name: one if math.isfinite(one) else None for name, one in zip(TESTS, found, strict=True)}
+
+
+def _checked(pnl: ArrayLike, var: ArrayLike, es: ArrayLike) -> list[NDArray[np.float64]]:
+    series = tail_series(pnl, var, es)
+    if not len(series[0]):
+        raise InputError("`pnl`, `var` and `es` must hold at least one day, were empty")
+    return series
+
+
+def _found(profit: NDArray[np.float64], parts: Parts, level: float, law: InnovationLaw) -> NDArray[np.float64]:
+    """The five statistics of what has happened."""
+    model = _build(parts, [torch.from_numpy(part) for part in parts], level, law)
+    innovations = (torch.from_numpy(profit) - model.location) / model.scale
+    return model.statistics(innovations[None])[:, 0].numpy()
 
 
 def _check_numbers(level: float, significance: float, simulations: int) -> None:
