@@ -191,9 +191,25 @@ def jackknife_error(worst: NDArray[np.float64], weights: TailWeights, count: int
     Harrell and Davis (1982), who give the quantile this error.
     Efron and Stein (1981), "The jackknife estimate of variance", Annals of Statistics 9(3).
     """
-    gaps = (worst[:-1] - worst[1:])[:, None]
-    figures = np.cumsum(gaps * weights.without_one.numpy()[:-1], axis=0)  # less the one without the largest loss
-    others = count - len(worst)
-    mean = (figures.sum(axis=0) + others * figures[-1]) / count
-    spread = mean**2 + ((figures - mean) ** 2).sum(axis=0) + others * (figures[-1] - mean) ** 2
-    return np.sqrt(spread * (count - 1) / count)
+    influence = jackknife_influence(worst, weights)
+    total = influence.sum(axis=0)
+    spread: NDArray[np.float64] = (influence**2).sum(axis=0) - total**2 / count
+    return np.sqrt(np.maximum(spread, 0.0) * (count - 1) / count)
+
+
+def jackknife_influence(worst: NDArray[np.float64], weights: TailWeights) -> NDArray[np.float64]:
+    """Figures without each loss of the tail in turn, less the figures without a loss under it.
+
+    Parameters
+    ----------
+    worst, weights
+        As in `jackknife_error`.
+
+    Returns
+    -------
+    ndarray
+        Shape (tail, 2 * levels), in the losses' unit.
+    """
+    gaps = (worst[:-1] - worst[1:])[:, None] * weights.without_one.numpy()[:-1]
+    figures = np.cumsum(gaps, axis=0)  # less the one without the largest loss
+    return np.concatenate([np.zeros_like(figures[:1]), figures]) - figures[-1]

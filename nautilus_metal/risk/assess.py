@@ -18,6 +18,7 @@ from nautilus_metal.risk.assessment import RiskAssessment
 from nautilus_metal.risk.book import Array, Book
 from nautilus_metal.risk.checks import above
 from nautilus_metal.risk.evaluation import Figures, Task, evaluate, losses_without
+from nautilus_metal.risk.inputs import Inputs
 from nautilus_metal.risk.models import build, check_options, model_named
 from nautilus_metal.risk.option_evaluation import OptionFigures, evaluate_options, option_losses_without
 from nautilus_metal.risk.option_task import OptionTask
@@ -122,11 +123,14 @@ def assess(
     law = VolatilityLaw(vol_of_vol, spot_vol_correlation, volatility_returns)
     years = horizon / above(periods_per_year, 0.0, "`periods_per_year`")
     engine = engine or shared_engine()
-    facts = {"model": model, "seed": seed, "horizon": horizon}
+    facts: dict[str, Any] = {"model": model, "seed": seed, "horizon": horizon}
     facts["precision"] = str(engine.dtype).removeprefix("torch.")
-    if not book.positions:
+    held = bool(book.positions)
+    window = checked_window(book, returns, horizon) if held else torch.zeros(0, 0, dtype=torch.float64)
+    dates = getattr(returns, "index", None) if hasattr(returns, "columns") else None  # of a frame
+    facts["inputs"] = Inputs(book, window, model, model_options, request, confidence, linear, law, years, dates)
+    if not held:
         return _empty(book, confidence, facts | {"device": str(engine.device)}, started)
-    window = checked_window(book, returns, horizon)
     if len(book.option_index):
         with threads_for((len(window) + len(book.option_index)) * max(window.shape[1], request.scenarios)):
             fitted = build(model, window, request, model_options)

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from nautilus_metal.risk.book import Array, Book
+from nautilus_metal.risk.inputs import Inputs
 
 ByLevel = Mapping[float, float]
 ByLevelAndPosition = Mapping[float, Array]
@@ -48,6 +49,8 @@ class RiskAssessment:
         deviations of that P&L; None where there is no P&L to compare.
     milliseconds : float
         Wall time, the device synchronised.
+    inputs : Inputs
+        Everything that the figures follow from: what `explain_change` and `worst_scenarios` need.
     delta_gamma_var, delta_gamma_es : mapping of level to float, or None
         The figures of a book with options where each option is its second-order expansion in the spot and first-order
         in volatility and time, on the same scenarios; None for a book without options.
@@ -75,6 +78,7 @@ class RiskAssessment:
     horizon: int
     drift: float | None
     milliseconds: float
+    inputs: Inputs = field(repr=False)
     _incremental: Callable[[], ByLevelAndPosition] = field(repr=False)
     delta_gamma_var: ByLevel | None = None
     delta_gamma_es: ByLevel | None = None
