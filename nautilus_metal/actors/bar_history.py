@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from nautilus_metal.actors.recent_closes import RecentCloses
 from nautilus_metal.host import Bar, BarType, bar_interval_ns
 from nautilus_metal.risk.book import Array
 from nautilus_metal.risk.window import ReturnWindow
@@ -22,16 +23,20 @@ class BarHistory:
     ----------
     closed_at : dict of str to int
         By instrument: when its last bar closed, in UNIX nanoseconds.
+    recent : RecentCloses
+        The closes of the last periods, nothing carried forward.
     """
 
     def __init__(self, periods: int) -> None:
         self._window = ReturnWindow(periods)
         self.closed_at: dict[str, int] = {}
+        self.recent = RecentCloses()
         self.reset()
 
     def reset(self) -> None:
         """Forget every price."""
         self._window.reset()
+        self.recent.reset()
         self.closed_at.clear()
         self._requested: dict[str, dict[int, float]] = {}
         self._intervals: dict[BarType, int] = {}
@@ -78,10 +83,12 @@ class BarHistory:
         return series
 
     def _place(self, bar: Bar) -> tuple[str, int]:
-        """Return the instrument of a bar and the number of its period."""
+        """Note a close; return the instrument of the bar and the number of its period."""
         interval = self._intervals.get(bar.bar_type)
         if interval is None:
             length = bar_interval_ns(bar.bar_type)
             # months differ in length and ticks have none: there a time stamp is its own period
             interval = self._intervals[bar.bar_type] = length if length and length <= _WEEK_NS else 1
-        return str(bar.bar_type.instrument_id), (bar.ts_event - 1) // interval
+        name = str(bar.bar_type.instrument_id)
+        self.recent.take(name, interval, bar.ts_event, bar.close.as_double())
+        return name, (bar.ts_event - 1) // interval

@@ -1,11 +1,15 @@
 """The RiskActor: watches prices and positions of a running system and publishes its risk."""
 
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nautilus_metal.actors.bar_history import BarHistory
 from nautilus_metal.actors.engine import MetalEngine
 from nautilus_metal.actors.option_market import OptionMarket
-from nautilus_metal.actors.risk_config import HELD, RiskActorConfig, check
+from nautilus_metal.actors.option_marks import Marks
+from nautilus_metal.actors.recent_closes import RecentCloses
+from nautilus_metal.actors.risk_config import HELD, RiskActorConfig, check, with_model
 from nautilus_metal.actors.risk_flow import TickFlow
 from nautilus_metal.actors.risk_freshness import Freshness
 from nautilus_metal.actors.risk_messages import Stamp, greeks_report, risk_report, stress_report
@@ -27,7 +31,7 @@ from nautilus_metal.host import (
     request_history,
     subscribe_option,
 )
-from nautilus_metal.messages import GreeksReport, RiskBreach, RiskReport, StressReport
+from nautilus_metal.messages import GreeksReport, ModelSwitch, RiskBreach, RiskReport, StressReport
 from nautilus_metal.risk import Book, RiskAssessment
 from nautilus_metal.risk.book import Array
 from nautilus_metal.risk.limits import LimitWatch
@@ -150,6 +154,7 @@ class RiskActor(Actor):
         self._options.clear()
         self._market.reset()
         self._flow.reset()
+        self._flow.config = self.config
         self._freshness.reset()
         self._priced_at = 0
         self.last_report = self.last_assessment = self.last_greeks = self.last_stress = self.last_what_if = None
@@ -158,6 +163,46 @@ class RiskActor(Actor):
     def is_stale(self) -> bool:
         """Whether the last report does not stand for the risk of this moment, or there is none."""
         return self._freshness.stale is not None or self.last_report is None
+
+    @property
+    def model(self) -> str:
+        """The scenario model of the next tick: that of the settings, until another one is asked for."""
+        return self._flow.config.model
+
+    @property
+    def closes(self) -> RecentCloses:
+        """The closes of the last periods."""
+        return self._bars.recent
+
+    def use_model(self, model: str, options: Mapping[str, Any] | None = None, reason: str = "asked for") -> None:
+        """State risk by another model from the next tick on, and say so by a `ModelSwitch`.
+
+        All else goes on: history, limits, freshness and the scenario stream. The model is kept with the actor's state
+        until the settings name another one; a reset goes back to theirs. Not to be called from another thread.
+
+        Parameters
+        ----------
+        model : str
+            A row of `nautilus_metal.risk.MODELS`.
+        options : mapping, optional
+            Its options.
+        reason : str
+            In words.
+
+        Raises
+        ------
+        InputError
+            If there is no such model, it does not take an option, or it makes no tail for the levels.
+        """
+        changed, before = with_model(self.config, model, options or {}), self.model
+        self._flow.config = changed
+        now = self.clock.timestamp_ns()
+        self.log.warning(f"Risk is stated by {model} from now on, no longer by {before}: {reason}")
+        publish(self, ModelSwitch(now, now, str(self.id), before, model, dict(changed.model_options), reason))
+
+    def marks(self, names: Iterable[str], since: int) -> Marks:
+        """Price options, held or not, as reports do, by what has come since `since` (UNIX nanoseconds)."""
+        return self._snapshots.marks(self.cache, names, self.clock.timestamp_ns(), since)
 
     def compute(self) -> RiskReport:
         """Compute and publish the risk of this moment, before returning: live, that holds the event loop up.
@@ -200,7 +245,7 @@ class RiskActor(Actor):
         if figures.stresses is not None:
             self._publish_stress(inputs.snapshot, figures.stresses)
         for crossing in self._watch.check({"var": risk.var, "es": risk.es} if report.levels else {}):
-            publish(self, RiskBreach(report.ts_event, report.ts_init, str(self.id), self.config.model, *crossing))
+            publish(self, RiskBreach(report.ts_event, report.ts_init, str(self.id), report.model, *crossing))
         self._freshness.judge(report)
 
     def _publish_stress(self, snapshot: Snapshot, figures: StressFigures) -> StressReport:
@@ -220,6 +265,7 @@ class RiskActor(Actor):
             "priced_at": self._priced_at,
             "broken": sorted(self._watch.broken),
             "options": self._market.state(),
+            "models": [_named(self.config), _named(self._flow.config)],
         }
         return pack(RiskState(self._bars.window.state(), memory))
 
@@ -229,6 +275,9 @@ class RiskActor(Actor):
             settings = {name: state.memory.get(name) for name in self._settings()}
             if settings != self._settings():
                 raise InputError(f"`state` must be of {self._settings()}, was of {settings}")
+            configured, used = state.memory.get("models", (None, None))
+            if configured == _named(self.config) != used:
+                self._flow.config = with_model(self.config, *used)
         except InputError as error:
             self.log.warning(f"The saved state is not used, history is asked for instead: {error}")
             return
@@ -282,3 +331,8 @@ class RiskActor(Actor):
         return self._bars.volatility_changes(
             self.config.volatility_indices, underlyings, self.config.min_observations
         )
+
+
+def _named(config: RiskActorConfig) -> list[Any]:
+    """A model and its options as a saved state has them."""
+    return [config.model, json.loads(json.dumps(config.model_options))]

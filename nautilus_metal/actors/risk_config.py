@@ -1,13 +1,17 @@
 """Settings of the RiskActor, refused at construction where they would fail at the first tick."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
+
+import msgspec
+import torch
 
 from nautilus_metal.errors import InputError
 from nautilus_metal.host import ActorConfig, BarType, InstrumentId
 from nautilus_metal.kernels.tail import check_levels
 from nautilus_metal.risk.checks import above, finite
-from nautilus_metal.risk.models import Request, check_options, scenario_count
+from nautilus_metal.risk.models import Request, build, check_options, scenario_count
 from nautilus_metal.risk.stress import checked_moves, stress_named
 from nautilus_metal.risk.volatility_law import VolatilityLaw
 
@@ -154,6 +158,22 @@ def check(config: RiskActorConfig) -> None:
             if level not in config.levels:
                 raise InputError(f"`{name}` must be on one of the levels {config.levels}, was on {level}")
     _check_options(config)
+
+
+def with_model(config: RiskActorConfig, model: str, options: Mapping[str, Any]) -> RiskActorConfig:
+    """Return the settings with another model, after it has made scenarios of returns that mean nothing.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, it does not take an option, or it makes no tail for the levels.
+    """
+    changed: RiskActorConfig = msgspec.structs.replace(config, model=model, model_options=dict(options))
+    check(changed)
+    generator, periods = torch.Generator().manual_seed(0), max(config.min_observations, 50)
+    noise = 0.01 * torch.randn(2, periods, generator=generator, dtype=torch.float64)
+    build(model, noise, Request(config.horizon, 64, config.seed, config.sampler), changed.model_options)
+    return changed
 
 
 def request_of(config: RiskActorConfig) -> Request:

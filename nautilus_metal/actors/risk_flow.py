@@ -23,7 +23,7 @@ class TickFlow:
     owner : Actor
         Registered, with an `engine`, a `MetalEngine`.
     config : RiskActorConfig
-        The settings.
+        The settings; `config` may be replaced by one with another model, which counts from the next tick on.
     take : callable
         ``take(serial, skipped)`` returns the `Inputs` of this moment.
     publish : callable
@@ -40,7 +40,7 @@ class TickFlow:
         publish: Callable[[Inputs, TickFigures], None],
         complain: Callable[[str, str], None],
     ) -> None:
-        self._owner, self._config = owner, config
+        self._owner, self.config = owner, config
         self._take, self._publish, self._complain = take, publish, complain
         self._deadline = None if config.deadline_ms is None else config.deadline_ms / 1e3
         self._pace = Pace(config.scenarios, least_scenarios(config.levels), self._deadline)
@@ -61,7 +61,7 @@ class TickFlow:
     def run_now(self) -> None:
         """Make a tick before returning, whatever is in flight."""
         inputs = self._inputs(0)
-        work = partial(tick_figures, inputs, self._config, self._config.scenarios)
+        work = partial(tick_figures, inputs, self.config, self.config.scenarios)
         self._hand_out(inputs, self._owner.engine.run(work, *self._size(inputs)))
 
     def stop(self) -> None:
@@ -74,13 +74,13 @@ class TickFlow:
 
     def _start(self, skipped: int) -> None:
         started, inputs, early = time.monotonic(), self._inputs(skipped), list[TickFigures]()
-        stages = self._pace.stages()
+        stages, config = self._pace.stages(), self.config
 
         def work(engine: ComputeEngine) -> TickFigures:
             early.clear()
             for count in stages[:-1]:
-                early.append(tick_figures(inputs, self._config, count, engine))
-            return tick_figures(inputs, self._config, stages[-1], engine)
+                early.append(tick_figures(inputs, config, count, engine))
+            return tick_figures(inputs, config, stages[-1], engine)
 
         if self._deadline is not None and event_loop(self._owner.clock) is not None:
             late = partial(self._late, inputs, early, started)
@@ -94,14 +94,14 @@ class TickFlow:
     def _size(self, inputs: Inputs) -> tuple[str, int]:
         """The kind of work, and the elements of its largest tensor, by which it is placed."""
         book = inputs.snapshot.book
-        linear = MODELS[self._config.model].linear and not len(book.option_index)
-        return "losses" if linear else "revaluation", len(book.positions) * self._config.scenarios
+        linear = MODELS[self.config.model].linear and not len(book.option_index)
+        return "losses" if linear else "revaluation", len(book.positions) * self.config.scenarios
 
     def _late(self, inputs: Inputs, early: list[TickFigures], started: float) -> None:
         """At the deadline: publish what there is, and let the rest go; with nothing there, say so and wait."""
         self._pace.took(time.monotonic() - started + 1e-9)
         if not early:
-            self._complain("deadline", f"no figures within {self._config.deadline_ms:g} ms")
+            self._complain("deadline", f"no figures within {self.config.deadline_ms:g} ms")
             return
         self._line.give_up()
         self._hand_out(inputs, early[-1])

@@ -6,6 +6,7 @@ from typing import Any
 
 from nautilus_metal.actors.bar_history import BarHistory
 from nautilus_metal.actors.option_market import OptionMarket
+from nautilus_metal.actors.option_marks import Marks, option_marks
 from nautilus_metal.actors.option_terms import Asked, Valued, plain_position, unfit
 from nautilus_metal.actors.risk_config import RiskActorConfig
 from nautilus_metal.host import (
@@ -135,6 +136,20 @@ class Snapshots:
     def facts(self, cache: Any, name: str) -> OptionFacts | None:
         """Describe an option; None for any other instrument."""
         return option_facts(cache, name, self.config.underlyings)
+
+    def marks(self, cache: Any, names: Iterable[str], now: int, since: int) -> Marks:
+        """Price options, held or not, by what has come since a report; see `option_marks`."""
+        asked, reasons = [], {}
+        for name in names:
+            one, facts = tradable(cache, name), self.facts(cache, name)
+            underlying = None if facts is None else facts.underlying
+            spot = self.market.spot(cache, name, underlying, self._close(underlying))
+            if one is None or facts is None or underlying is None or spot is None:
+                reasons[name] = "its underlying has no price"
+            else:
+                asked.append(Asked(one.contract, facts, underlying, spot))
+        prices, unknown = option_marks(cache, asked, self.market, now, since)
+        return prices, reasons | unknown
 
     def _place(
         self,
