@@ -11,7 +11,7 @@ import torch
 
 from nautilus_metal.compat import metal_device_manager
 from nautilus_metal.engine import ComputeEngine, shared_engine
-from nautilus_metal.indicators.histories import rsi_history
+from nautilus_metal.engine.histories import rsi_history
 from nautilus_metal.models import create_financial_lstm
 from nautilus_metal.report.terminal import table
 from nautilus_metal.risk import Book, assess

@@ -1,4 +1,9 @@
-"""Work beside a running event loop: one thread does it, the loop only waits."""
+"""Work beside a running event loop: one thread does it, the loop only waits.
+
+The loop and the thread share the interpreter's lock. What the thread does here gives it back within 5 ms: modules
+are loaded before, nothing is compiled, and long native calls either work without the lock or are cut in parts. What
+else keeps a loop waiting is the machine: a processor that other programs have, or a host of this one.
+"""
 
 import asyncio
 import threading
@@ -7,8 +12,12 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
+# These are else loaded by the first derivative and the first percentile, beside a loop that then waits for them.
+import numpy.ma  # noqa: F401
 import torch
-import torch.fx.experimental.symbolic_shapes  # else loaded by the first derivative, which holds a loop up for 0.1 s
+import torch.fx.experimental._constant_symnode
+import torch.fx.experimental.symbolic_shapes
+import torch.nested._internal.nested_tensor
 
 from nautilus_metal.engine.cancel import CancelToken
 from nautilus_metal.engine.worker import Job, Worker

@@ -1,6 +1,6 @@
 """Technical indicators over whole histories, with signals: RSI, MACD, Bollinger bands."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,9 @@ from nautilus_metal.compat.performance import Operation
 from nautilus_metal.compat.results import Array, TechnicalIndicatorResult, made_by
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.devices import KINDS
-from nautilus_metal.engine.series import Kernel, evaluate, level
+from nautilus_metal.engine.histories import bollinger_history, macd_history, rsi_history
 from nautilus_metal.errors import InputError
-from nautilus_metal.kernels.bollinger import bollinger_bands, bollinger_moments
-from nautilus_metal.kernels.macd import macd
 from nautilus_metal.kernels.parameters import band_width, macd_bars, price_history, whole_bars
-from nautilus_metal.kernels.rsi import rsi
 
 _WORKLOAD = "technical_indicators"
 _PART = 1 << 14  # elements converted at a time: between two parts the loop can have the interpreter's lock
@@ -54,7 +51,7 @@ async def calculate_rsi_metal(
     bars = whole_bars("period", period)
 
     def work(history: Array) -> TechnicalIndicatorResult:
-        (values,), _, facts = _computed("rsi", lambda x, _: (rsi(x, bars),), history)
+        values, facts = _computed("rsi", rsi_history, history, bars)
         codes = np.where(values < low, _BUY, np.where(values > high, _SELL, _HOLD))
         last = _last(values)
         return TechnicalIndicatorResult(
@@ -96,7 +93,7 @@ async def calculate_macd_metal(
     bars = macd_bars(fast_period, slow_period, signal_period)
 
     def work(history: Array) -> TechnicalIndicatorResult:
-        (line, signal, histogram), _, facts = _computed("macd", lambda x, _: macd(x, bars), history)
+        (line, signal, histogram), facts = _computed("macd", macd_history, history, bars)
         before = _shifted(histogram)
         up, down = (histogram > 0) & (before <= 0), (histogram < 0) & (before >= 0)
         last = _last(histogram)
@@ -144,9 +141,7 @@ async def calculate_bollinger_bands_metal(
     bars, width = whole_bars("period", period), band_width(std_dev_multiplier)
 
     def work(history: Array) -> TechnicalIndicatorResult:
-        kernel: Kernel = lambda x, _: bollinger_moments(x, bars)  # noqa: E731
-        (middle, sigma, deviation), dtype, facts = _computed("bollinger_bands", kernel, history)
-        bands = bollinger_bands(middle + level(history, dtype), sigma, deviation, width)
+        bands, facts = _computed("bollinger_bands", bollinger_history, history, (bars, width))
         codes = np.where(history < bands.lower, _BUY, np.where(history > bands.upper, _SELL, _HOLD))
         last = _last(bands.percent_b)
         return TechnicalIndicatorResult(
@@ -166,19 +161,19 @@ async def calculate_bollinger_bands_metal(
     return await in_background(lambda: work(_history(prices)))
 
 
-def _computed(name: str, kernel: Kernel, history: Array) -> tuple[Array, torch.dtype, dict[str, Any]]:
-    """Outputs of a kernel over a history, the type that it was computed in, and what made it."""
+def _computed(name: str, compute: Callable[..., Any], history: Array, settings: Any) -> tuple[Any, dict[str, Any]]:
+    """What a function of `engine.histories` makes of a history, and what made it."""
     chosen = metal_device_manager.place(_WORKLOAD, "series", history.size)
     asked = metal_device_manager.config.workload(_WORKLOAD).precision
 
-    # Not by the compiled loops: compiling holds the interpreter's lock, and with it the event loop, for seconds.
-    def work(engine: ComputeEngine) -> tuple[Array, torch.dtype]:
+    def work(engine: ComputeEngine) -> tuple[Any, torch.dtype]:
         dtype = torch.float32 if asked == "float32" else KINDS[engine.device.type].exact_dtype
-        return evaluate(kernel, history, None, engine, dtype), dtype
+        # Compiling keeps the interpreter's lock, and with it the loop: `initialize_metal_acceleration` does that.
+        return compute(history, settings, engine, dtype, compiling=False), dtype
 
     done: Operation
     (values, dtype), done = metal_device_manager.run(name, chosen, work)
-    return values, dtype, made_by(done, str(dtype).removeprefix("torch."))
+    return values, made_by(done, str(dtype).removeprefix("torch."))
 
 
 def _history(prices: ArrayLike) -> Array:

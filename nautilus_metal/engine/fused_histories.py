@@ -58,7 +58,11 @@ LOOPS: dict[str, Loop] = {
 
 
 def fused_history(
-    name: str, history: Array, settings: Sequence[Settings], engine: ComputeEngine | None = None
+    name: str,
+    history: Array,
+    settings: Sequence[Settings],
+    engine: ComputeEngine | None = None,
+    compiling: bool = True,
 ) -> tuple[Array, ...] | None:
     """Compute an indicator over a history with every setting, by its compiled loop.
 
@@ -72,6 +76,8 @@ def fused_history(
         What the loop takes after its arrays, checked.
     engine : ComputeEngine, optional
         The process's shared one by default.
+    compiling : bool, default True
+        Whether a loop may be compiled now; else it is only used where it is there (see `prepare_loops`).
 
     Returns
     -------
@@ -87,12 +93,12 @@ def fused_history(
     engine.synchronize()
     elements = history.size * len(settings)
     kernels = fused_kernels(engine.device, "numba") if elements else None
-    if kernels is None or (name not in kernels.verdicts and elements < LEAST):
+    if kernels is None or (name not in kernels.verdicts and (elements < LEAST or not compiling)):
         return None
     loop = _trusted(kernels, name, LOOPS[name])
     if loop is None:
         return None
-    rows = np.ascontiguousarray(history, dtype=np.float64)
+    rows = np.require(history, np.float64, ["C", "W"])  # arrays of another kind would be compiled for anew
     rows = rows.reshape(-1, rows.shape[-1])
     outputs = np.empty((LOOPS[name].outputs, len(settings), *rows.shape))
     step = max(1, _PART // rows.shape[1])
@@ -106,6 +112,14 @@ def fused_history(
 
     _share(work, [(i, start) for i in range(len(settings)) for start in range(0, len(rows), step)], elements)
     return tuple(outputs.reshape(outputs.shape[:2] + history.shape))
+
+
+def prepare_loops() -> None:
+    """Compile and check every loop now, for callers who cannot wait for it later; nothing where there are none."""
+    kernels = fused_kernels(torch.device("cpu"), "numba")
+    if kernels is not None:
+        for name, row in LOOPS.items():
+            _trusted(kernels, name, row)
 
 
 def _share(work: Callable[[Any], None], tasks: Sequence[Any], elements: int) -> None:

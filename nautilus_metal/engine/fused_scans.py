@@ -16,7 +16,7 @@ from nautilus_metal.kernels.rsi import rsi
 # the better way.
 LEAST_SERIES = 256
 
-# Of the results' largest magnitude: what `indicators.histories` states for float32 over 3,000 bars.
+# Of the results' largest magnitude: what `engine.histories` states for float32 over 3,000 bars.
 _RSI_TOLERANCE, _MACD_TOLERANCE = 5e-5, 1e-3
 
 

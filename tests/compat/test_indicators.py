@@ -10,9 +10,12 @@ from nautilus_metal import (
     calculate_bollinger_bands_metal,
     calculate_macd_metal,
     calculate_rsi_metal,
+    initialize_metal_acceleration,
     optimize_for_technical_indicators,
 )
+from nautilus_metal.engine import fused
 from nautilus_metal.errors import InputError
+from nautilus_metal.indicators import MetalBollingerBands, MetalMACD, MetalRSI
 
 ALL = (calculate_rsi_metal, calculate_macd_metal, calculate_bollinger_bands_metal)
 
@@ -116,3 +119,23 @@ def test_optimizing_for_indicators_changes_the_type(prices, exact):
     assert returned["precision"] == "float32"
     np.testing.assert_allclose(quick.values, plain.values, atol=5e-3)
     assert exact == bool((quick.values[20:] != plain.values[20:]).any())
+
+
+def test_compiled_loops_are_used_once_they_are_prepared(prices, monkeypatch):
+    """No call compiles one beside a running loop; after the start all use them, with the indicator classes' bits."""
+    pytest.importorskip("numba")
+    monkeypatch.setenv("FORCE_CPU_FALLBACK", "1")
+    monkeypatch.delenv(fused.SWITCH, raising=False)
+    monkeypatch.setattr(fused, "_kernels", {})
+    prices.flags.writeable = False  # as of a column of a frame
+    eager = [asyncio.run(indicator(prices)) for indicator in ALL]
+    assert fused._kernels["numba"].verdicts == {}
+    initialize_metal_acceleration(enable_logging=False)
+    assert fused._kernels["numba"].verdicts == {"rsi": True, "macd": True, "bollinger": True}
+    rsi, macd, bands = (asyncio.run(indicator(prices)) for indicator in ALL)
+    np.testing.assert_array_equal(rsi.values, MetalRSI(14).compute(prices))
+    np.testing.assert_array_equal([macd.values, macd.signal_line, macd.histogram], MetalMACD().compute(prices))
+    np.testing.assert_array_equal(bands.upper_band, MetalBollingerBands().compute(prices).upper)
+    for before, after in zip(eager, (rsi, macd, bands), strict=True):
+        np.testing.assert_allclose(after.values, before.values, rtol=0, atol=1e-8)
+        np.testing.assert_array_equal(after.signals, before.signals)

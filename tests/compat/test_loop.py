@@ -1,57 +1,77 @@
 """Coroutines leave the running loop free, work in any loop, and can be given up."""
 
 import asyncio
+import json
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nautilus_metal import (
-    calculate_bollinger_bands_metal,
-    calculate_macd_metal,
-    calculate_rsi_metal,
-    metal_monte_carlo,
-    price_option_metal,
-)
+from nautilus_metal import calculate_rsi_metal, metal_device_manager, price_option_metal
 from nautilus_metal.compat.background import in_background
 from nautilus_metal.engine.cancel import checkpoint
 from nautilus_metal.errors import InputError
-from tests.live.test_heartbeat import MOST, Heart
+from tests.compat.fresh_loop import TERMS
+from tests.heart import Heart
 
-TERMS = {
-    "spot_price": 100.0, "strike_price": 105.0, "time_to_expiry": 0.5, "risk_free_rate": 0.03, "volatility": 0.25,
-}  # fmt: skip
-
-
-async def everything(prices: np.ndarray) -> None:
-    """Each coroutine, on more work than is usual."""
-    await price_option_metal(**TERMS, num_simulations=1_000_000)
-    await metal_monte_carlo.simulate_price_paths_gpu(100.0, 0.2, 0.05, 1.0, num_simulations=20_000, num_steps=50)
-    for indicator in (calculate_rsi_metal, calculate_macd_metal, calculate_bollinger_bands_metal):
-        await indicator(prices)
-        await indicator(prices.tolist())
+MOST = 5e-3  # seconds
+TRIES = 3
 
 
-def test_the_loop_is_never_blocked(prices):
-    """The best of three runs, for a busy machine also slows what it does not hold up."""
-    many = np.tile(prices, 10)
+@pytest.mark.parametrize("prepared", ["", "initialized"])
+def test_the_loop_is_never_blocked(prepared):
+    """Each call's best of three fresh processes: what we hold up comes again, what a busy machine does not.
 
-    async def beaten() -> np.ndarray:
+    Without `initialize_metal_acceleration` the first call also starts the device, which only the CPU does at once.
+    """
+    if not prepared and metal_device_manager.device().type != "cpu":
+        prepared = "initialized"
+    best: dict[str, float] = {}
+    for _ in range(TRIES):
+        for name, worst in fresh(prepared).items():
+            best[name] = min(worst, best.get(name, worst))
+        if max(best.values()) < MOST:
+            break
+    assert len(best) == 7
+    assert {name: round(worst, 4) for name, worst in best.items() if worst >= MOST} == {}
+
+
+def fresh(prepared: str) -> dict[str, float]:
+    """Run `fresh_loop` in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.compat.fresh_loop", *prepared.split()],
+        capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2], timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_heartbeat_tells_who_held_it_up():
+    """A worker that keeps the interpreter's lock and a loop that computes are seen, a worker that waits is not."""
+
+    async def beaten(work) -> float:
         heart = Heart()
         beat = asyncio.create_task(heart.beat())
-        await asyncio.sleep(0.01)
-        await everything(many)
+        await asyncio.sleep(0.005)
+        await work()
+        await asyncio.sleep(0.005)
         beat.cancel()
-        return np.array(heart.late)
+        return max(heart.late)
 
-    asyncio.run(everything(prices))  # what is loaded on first use
-    for _ in range(3):
-        late = asyncio.run(beaten())
-        if np.percentile(late, 99.0) < MOST:
-            break
-    assert len(late) > 50
-    assert np.percentile(late, 99.0) < MOST
+    async def computes() -> None:
+        sum(range(2_000_000))
+
+    def seen(work) -> list[float]:
+        return [asyncio.run(beaten(work)) for _ in range(TRIES)]
+
+    asyncio.run(in_background(lambda: None))  # the thread is there
+    assert max(seen(lambda: in_background(lambda: sum(range(2_000_000))))) > MOST
+    assert max(seen(computes)) > MOST
+    assert min(seen(lambda: in_background(lambda: time.sleep(0.05)))) < MOST
 
 
 def test_calls_at_the_same_time_all_get_their_own_answer(prices):

@@ -1,10 +1,7 @@
 """The event loop of a live node beats on while risk is computed: 2,000 bars a second, 100,000 scenarios a tick."""
 
-import asyncio
-import threading
 import time
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +14,7 @@ from nautilus_trader.trading.strategy import Strategy
 from nautilus_metal.actors.risk import RiskActor
 from nautilus_metal.actors.risk_flow import TickFlow
 from nautilus_metal.live import ReplayData
+from tests.heart import Heart
 from tests.live.conftest import FIRST, equity
 
 ASSETS, HISTORY, PLAYED = 20, 300, 300
@@ -42,37 +40,6 @@ class BuyOnce(Strategy):
         if tick.instrument_id in self.wanted:
             self.wanted.remove(tick.instrument_id)
             self.submit_order(self.order_factory.market(tick.instrument_id, OrderSide.BUY, Quantity.from_int(100)))
-
-
-class Heart:
-    """Sleeps for a millisecond again and again, and notes by how much it wakes too late.
-
-    What the machine itself held up, the loop's thread or the worker's waiting for a processor, is not counted: that
-    is other programs' doing. Waiting for the worker, for the interpreter's lock above all, is.
-    """
-
-    def __init__(self) -> None:
-        self.late: list[float] = []
-        self._waits: dict[int, float] = {}
-
-    async def beat(self) -> None:
-        while True:
-            self._machine()
-            started = time.perf_counter()
-            await asyncio.sleep(0.001)
-            self.late.append(time.perf_counter() - started - 0.001 - self._machine())
-
-    def _machine(self) -> float:
-        """Seconds since the last call for which our threads were ready and had no processor."""
-        total = 0.0
-        for thread in threading.enumerate():
-            if thread is threading.main_thread() or thread.name.startswith("nautilus-metal"):
-                stat = Path(f"/proc/self/task/{thread.native_id}/schedstat")
-                if stat.exists():
-                    waited = int(stat.read_text().split()[1]) * 1e-9
-                    total += waited - self._waits.get(thread.native_id, waited)
-                    self._waits[thread.native_id] = waited
-        return total
 
 
 def market() -> tuple[ReplayData, list[str]]:

@@ -16,7 +16,7 @@ from nautilus_metal.kernels.rsi import rsi, rsi_of_averages
 from nautilus_metal.kernels.volatility import conditional_variance, garch_filter, standardise
 from nautilus_metal.kernels.windows import window_moments
 
-# `indicators.histories` states an RSI within 5e-3 of 100 and the rest within 1e-3 of the moves for float32; these are
+# `engine.histories` states an RSI within 5e-3 of 100 and the rest within 1e-3 of the moves for float32; these are
 # relative to the largest figure.
 RSI_TOLERANCE = 5e-5
 MOVES_TOLERANCE = 1e-4
