@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nautilus_metal.cli.options import BacktestOptions, add_options, parsed
-from nautilus_metal.errors import DeviceError, InputError
+from nautilus_metal.errors import DeviceError, InputError, TeamError
 
 FOLDER = "backtests"
 USAGE_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
@@ -79,7 +79,7 @@ def guarded(action: Callable[[], int]) -> int:
     Returns
     -------
     int
-        What `action` returned; 2 for bad input, a missing extra, or a device that is missing or fails;
+        What `action` returned; 2 for bad input, a missing extra, a device that is missing or fails, lost processes;
         130 when interrupted; 141 when the reader of the output, a pager or `head`, has gone.
     """
     try:
@@ -89,7 +89,7 @@ def guarded(action: Callable[[], int]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails again
         return PIPE_CLOSED
-    except (InputError, DeviceError) as error:
+    except (InputError, DeviceError, TeamError) as error:
         print(f"nautilus-metal: {error}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:

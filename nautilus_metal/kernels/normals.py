@@ -18,6 +18,7 @@ _DRAWS_PER_BLOCK = 4  # 64-bit words that one step of Philox's counter yields
 _DROPPED = 12  # of a word's bits: 52 stay, so that the middle of the last cell is still below 1 in float64
 _WORDS = 1 << 15  # made at a time: making words keeps the interpreter's lock, so that an event loop beside would wait
 _SOBOL_BITS = 30  # of torch's direction numbers
+_SOBOL_PIECE = 2**24  # points that are made on a device at a time
 
 _TABLE_ROWS = 512  # direction numbers are made for a multiple of this many dimensions
 _NEWTON_STEPS = 5
@@ -75,16 +76,48 @@ def uniforms(
 
     Parameters, shape and errors are those of `standard_normals`.
     """
+    _check_corner(rows, count, seed, start, first_row)
+    if sampler not in SAMPLERS:
+        raise InputError(f"`sampler` must be one of {', '.join(SAMPLERS)}, was {sampler!r}")
+    draw = _philox_row if sampler == "pseudo" else _sobol_row
+    return torch.from_numpy(np.stack([draw(seed, row, start, count) for row in range(first_row, first_row + rows)]))
+
+
+def _check_corner(rows: int, count: int, seed: int, start: int, first_row: int) -> None:
     least = {"rows": (rows, 1), "count": (count, 1), "start": (start, 0), "first_row": (first_row, 0)}
     for name, (number, lowest) in least.items():
         if number < lowest:
             raise InputError(f"`{name}` must be at least {lowest}, was {number}")
     if not 0 <= seed < 2**63:
         raise InputError(f"`seed` must lie between 0 and 2**63 - 1, was {seed}")
-    if sampler not in SAMPLERS:
-        raise InputError(f"`sampler` must be one of {', '.join(SAMPLERS)}, was {sampler!r}")
-    draw = _philox_row if sampler == "pseudo" else _sobol_row
-    return torch.from_numpy(np.stack([draw(seed, row, start, count) for row in range(first_row, first_row + rows)]))
+
+
+def sobol_normals_into(block: Tensor, seed: int = 0, start: int = 0, first_row: int = 0) -> None:
+    """Make the normals of `standard_normals` with the "sobol" sampler on the device where they are wanted.
+
+    Parameters
+    ----------
+    block : Tensor
+        Shape (rows, count), overwritten. Its device must compute in float64, in which each number is made before it
+        is rounded.
+    seed, start, first_row : int, default 0
+        As of `standard_normals`, whose errors these are too.
+    """
+    rows, count = block.shape
+    _check_corner(rows, count, seed, start, first_row)
+    _check_sobol_end(start + count)
+    drawn = [_scrambled(seed, row) for row in range(first_row, first_row + rows)]
+    bits = min((count - 1).bit_length(), max(0, (_SOBOL_PIECE // rows).bit_length() - 1))
+    points = torch.empty(rows, 1 << bits, dtype=torch.int64, device=block.device)
+    points[:, 0] = torch.tensor([shift for _, shift in drawn]).to(block.device)
+    directions = torch.tensor([direction for direction, _ in drawn]).to(block.device)
+    for bit in range(bits):
+        points[:, 1 << bit : 2 << bit] = points[:, : 1 << bit].flip(1) ^ directions[:, bit, None]
+    for first in range(start - start % (1 << bits), start + count, 1 << bits):
+        low, high = max(first, start), min(first + (1 << bits), start + count)
+        moved = torch.tensor([[_gray_shift(first, direction)] for direction, _ in drawn]).to(block.device)
+        wanted = (points[:, low - first : high - first] ^ moved).double()
+        block[:, low - start : high - start] = torch.special.ndtri(wanted.add_(0.5).mul_(2.0**-_SOBOL_BITS))
 
 
 def _philox_row(seed: int, row: int, start: int, count: int) -> NDArray[np.floating]:
@@ -104,8 +137,7 @@ def _philox(seed: int, row: int) -> np.random.Philox:
 def _sobol_row(seed: int, row: int, start: int, count: int) -> NDArray[np.floating]:
     """One dimension in Gray code order, as blocks whose points are those of the first block, moved by one number."""
     stop = start + count
-    if stop > 2**_SOBOL_BITS:
-        raise InputError(f"`count` must end within the {2**_SOBOL_BITS} points of a Sobol sequence, was {stop}")
+    _check_sobol_end(stop)
     directions, shift = _scrambled(seed, row)
     bits = min(_SOBOL_BITS, (count - 1).bit_length())
     block, points = 1 << bits, np.empty(1 << bits, dtype=np.int64)
@@ -117,6 +149,11 @@ def _sobol_row(seed: int, row: int, start: int, count: int) -> NDArray[np.floati
         low, high = max(first, start), min(first + block, stop)
         wanted[low - start : high - start] = points[low - first : high - first] ^ _gray_shift(first, directions)
     return (wanted + 0.5) * 2.0**-_SOBOL_BITS
+
+
+def _check_sobol_end(stop: int) -> None:
+    if stop > 2**_SOBOL_BITS:
+        raise InputError(f"`count` must end within the {2**_SOBOL_BITS} points of a Sobol sequence, was {stop}")
 
 
 def _gray_shift(place: int, directions: list[int]) -> int:

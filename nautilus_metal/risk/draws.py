@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.cancel import checkpoint
-from nautilus_metal.kernels.normals import chi_square_quantile, standard_normals, uniforms
+from nautilus_metal.kernels.normals import chi_square_quantile, sobol_normals_into, standard_normals, uniforms
 from nautilus_metal.kernels.scenarios import ScenarioSet
 from nautilus_metal.risk.request import Request, Scenarios
 
@@ -46,6 +46,9 @@ def borrow_normals(
     step = max(1, _FILL // count)
 
     def fill(block: Tensor) -> None:
+        if request.sampler == "sobol" and _makes_its_own(engine):
+            sobol_normals_into(block, request.seed, columns.start)
+            return
         for first in range(0, rows, step):
             checkpoint()
             some = min(step, rows - first)
@@ -54,6 +57,11 @@ def borrow_normals(
 
     key = ("normals", request.sampler, request.seed, columns.start)
     return engine.pool.borrow((rows, count), engine.dtype, key=key, fill=fill)
+
+
+def _makes_its_own(engine: ComputeEngine) -> bool:
+    """Whether normals come out on the device as they do on the host."""
+    return engine.device.type != "cpu" and engine.exact_dtype is torch.float64
 
 
 def padded(rows: int) -> int:

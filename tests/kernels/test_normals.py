@@ -9,7 +9,14 @@ from scipy import stats
 from scipy.stats import qmc
 
 from nautilus_metal.errors import InputError
-from nautilus_metal.kernels.normals import SAMPLERS, chi_square_quantile, standard_normals, uniforms
+from nautilus_metal.kernels import normals
+from nautilus_metal.kernels.normals import (
+    SAMPLERS,
+    chi_square_quantile,
+    sobol_normals_into,
+    standard_normals,
+    uniforms,
+)
 
 GOLDEN = {
     ("pseudo", 0, 0, 0): [
@@ -182,3 +189,26 @@ def test_chi_square_quantile_inverts_the_distribution(degrees: float, exponent: 
     quantile = float(chi_square_quantile(torch.tensor([probability], dtype=torch.float64), degrees))
     tail = stats.chi2.sf(quantile, degrees) if upper else stats.chi2.cdf(quantile, degrees)
     assert tail == pytest.approx(1 - probability if upper else probability, rel=1e-8)
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize(("start", "count"), [(0, 1), (0, 1000), (37, 4096), (2**29 - 100, 5000)])
+def test_sobol_normals_made_in_place_are_those_of_the_host(monkeypatch, rows, start, count):
+    monkeypatch.setattr(normals, "_SOBOL_PIECE", 4096)
+    block = torch.full((rows, count), torch.nan, dtype=torch.float64)
+    sobol_normals_into(block, seed=11, start=start, first_row=3)
+    assert torch.equal(block, standard_normals(rows, count, 11, "sobol", start, 3))
+
+
+def test_sobol_normals_of_a_device(engine):
+    if engine.exact_dtype is not torch.float64:
+        pytest.skip("no float64: the host makes its normals")
+    block = torch.full((40, 100_000), torch.nan, dtype=torch.float64, device=engine.device)
+    sobol_normals_into(block, seed=5, start=123)
+    expected = standard_normals(40, 100_000, 5, "sobol", 123)
+    torch.testing.assert_close(block.cpu(), expected, rtol=1e-13, atol=1e-13)
+
+
+def test_a_sobol_sequence_ends():
+    with pytest.raises(InputError, match="must end within"):
+        sobol_normals_into(torch.empty(1, 2, dtype=torch.float64), start=2**30 - 1)
