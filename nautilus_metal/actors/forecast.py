@@ -11,12 +11,17 @@ from nautilus_metal.actors.engine import MetalEngine
 from nautilus_metal.actors.forecast_config import ForecastActorConfig, load_model
 from nautilus_metal.actors.forecast_windows import BarWindows
 from nautilus_metal.actors.one_at_a_time import OneAtATime
+from nautilus_metal.actors.saved_state import Envelope, read_file, write_file
 from nautilus_metal.engine import ComputeEngine, threads_for
-from nautilus_metal.host import Actor, Bar, publish, request_history
+from nautilus_metal.errors import InputError
+from nautilus_metal.host import Actor, Bar, BarType, bar_interval_ns, publish, request_history
 from nautilus_metal.messages import Forecast
 from nautilus_metal.models.features import Array
 
 __all__ = ["ForecastActor", "ForecastActorConfig"]
+
+KEY = "nautilus_metal.ForecastActor"
+_ENVELOPE = Envelope("ForecastActor", b"NMFA", 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +51,9 @@ class ForecastActor(Actor):
     The model comes from a checkpoint with its scaler. It is not asked about bars that it was trained on: those, as
     instruments with too few bars or without a positive price, are listed in `uncovered` with the reason.
 
+    The windows are saved and loaded with the node's other state, or with `state_path`: history is then asked for only
+    where bars are missing. A state that is damaged, or of other bars, is refused with a warning.
+
     In a live system the inference runs beside the event loop, one at a time: bars that close meanwhile are in the
     next one. Where the device fails, the CPU does it.
 
@@ -74,10 +82,13 @@ class ForecastActor(Actor):
         self.engine = MetalEngine.of(self)
 
     def on_start(self) -> None:
-        """Subscribe to the bars, and ask for history."""
+        """Take the state that was kept, subscribe to the bars, and ask for the history that is missing."""
+        kept = read_file(self.config.state_path) if self.config.state_path else None
+        if kept is not None:
+            self._restore(kept)
         for bar_type in self.config.bar_types:
             self.subscribe_bars(bar_type)
-            if self.config.warm_up:
+            if self.config.warm_up and self._lacks(bar_type):
                 request_history(self, bar_type, self.model.recipe.needed)
 
     def on_bar(self, bar: Bar) -> None:
@@ -95,6 +106,17 @@ class ForecastActor(Actor):
         """Forecast at the last time stamp where a backtest ended on it; live, give up what is in flight."""
         if self._line.stop():
             self._begin(0)
+        if self.config.state_path:
+            write_file(self.config.state_path, self._packed())
+
+    def on_save(self) -> dict[str, bytes]:
+        """Return the windows, for `on_load` of another run."""
+        return {KEY: self._packed()}
+
+    def on_load(self, state: dict[str, bytes]) -> None:
+        """Take what `on_save` returned; what does not fit is refused with a warning, and history is asked for."""
+        if KEY in state:
+            self._restore(state[KEY])
 
     def on_reset(self) -> None:
         """Forget every bar."""
@@ -102,6 +124,29 @@ class ForecastActor(Actor):
         self._line.reset()
         self._closed.clear()
         self.last_forecast = None
+
+    def _lacks(self, bar_type: BarType) -> bool:
+        """Whether a window is not full, or bars have closed since its last one."""
+        name, interval = str(bar_type.instrument_id), bar_interval_ns(bar_type) or 0
+        last = self._windows.closed_at(name) if self._windows.full(name) else 0
+        return self.clock.timestamp_ns() - last >= interval
+
+    def _specifications(self) -> dict[str, str]:
+        return {str(bar_type.instrument_id): str(bar_type.spec) for bar_type in self.config.bar_types}
+
+    def _packed(self) -> bytes:
+        return _ENVELOPE.pack(self._windows.state(), {"bars": self._specifications()})
+
+    def _restore(self, data: bytes) -> None:
+        try:
+            arrays, memory = _ENVELOPE.unpack(data)
+            wanted, saved = self._specifications(), memory["bars"]
+            for name in sorted(wanted.keys() & saved.keys()):
+                if wanted[name] != saved[name]:
+                    raise InputError(f"`state` must be of {wanted[name]} bars for {name}, was of {saved[name]}")
+            self._windows.restore(arrays, wanted)
+        except InputError as error:
+            self.log.warning(f"The saved state is not used, history is asked for instead: {error}")
 
     def _begin(self, _skipped: int) -> None:
         inputs = self._take()

@@ -22,11 +22,14 @@ class ForecastActorConfig(ActorConfig, frozen=True, kw_only=True):
         The instruments' bars, at most one type for an instrument, of the interval that the model was trained on.
     warm_up : bool, default True
         Request history at the start, from the data client or, in a backtest, from its catalogs.
+    state_path : str, optional
+        File that keeps the windows from one run to the next, where the host has no database for them.
     """
 
     checkpoint: str
     bar_types: tuple[BarType, ...]
     warm_up: bool = True
+    state_path: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
