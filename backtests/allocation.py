@@ -154,7 +154,7 @@ def execute(market: Market, objective: str, options: BacktestOptions) -> Book:
         price, fee = event.last_px.as_double(), event.commission.as_double()
         fills.append(Fill(event.ts_event, columns[str(event.instrument_id)], quantity, price, fee))
 
-    progress = Progress(f"{options.name} {objective}", len(market.ts)) if options.progress else None
+    progress = Progress(f"{options.name} {objective}", len(market.ts), unit="targets") if options.progress else None
     bus = engine.kernel.msgbus
     bus.subscribe("events.fills.*", on_fill)
     bus.subscribe(ALLOCATION_TARGET_TOPIC, targets.append)

@@ -6,6 +6,8 @@ Runs by `python backtests/forecast.py` and by `nautilus-metal backtest forecast`
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -49,6 +51,7 @@ from nautilus_metal.models import (  # noqa: E402
     walk_forward,
 )
 from nautilus_metal.models.walk_forward import Predict, compare  # noqa: E402
+from nautilus_metal.report.progress import Progress  # noqa: E402
 from nautilus_metal.report.run import date_text  # noqa: E402
 from nautilus_metal.report.store import ReportWriter  # noqa: E402
 from strategies.forecast_trend import ForecastTrend, ForecastTrendConfig  # noqa: E402
@@ -146,10 +149,27 @@ def trade(market: Market, start: int, options: BacktestOptions) -> tuple[list[Fo
         with ReportWriter(options.out / FORECASTS, Forecast) as writer:
             engine.kernel.msgbus.subscribe(FORECAST_TOPIC, heard.append)
             engine.kernel.msgbus.subscribe(FORECAST_TOPIC, writer.add)
-            engine.run()
+            with shown(engine, market, start, options):
+                engine.run()
         return heard, portfolio_facts(engine)
     finally:
         engine.dispose()
+
+
+@contextmanager
+def shown(engine: BacktestEngine, market: Market, start: int, options: BacktestOptions) -> Iterator[None]:
+    """Show days and forecasts while the engine runs, where the user wants progress."""
+    if not options.progress:
+        yield
+        return
+    progress = Progress(options.name, len(market.ts) - start + RECIPE.needed, unit="forecasts")
+    bus = engine.kernel.msgbus
+    bus.subscribe(f"data.bars.{market.bar_types[-1]}", lambda bar: progress.day(date_text(bar.ts_event)))
+    bus.subscribe(FORECAST_TOPIC, lambda message: progress.tick())
+    try:
+        yield
+    finally:
+        progress.finish()
 
 
 def published(market: Market, heard: list[Forecast], samples: Samples) -> tuple[Samples, np.ndarray]:

@@ -177,7 +177,7 @@ def execute(market: OptionMarket, marks: Marks, target: str, options: BacktestOp
     engine, hedger = build(market, target, options)
     fills: list[Fill] = []
     requests: list[HedgeRequest] = []
-    progress = Progress(f"{options.name} {target}", len(market.days)) if options.progress else None
+    progress = Progress(f"{options.name} {target}", len(market.days), unit="hedges") if options.progress else None
     bus = engine.kernel.msgbus
     bus.subscribe("events.fills.*", lambda event: fills.append(fill_of(event)))
     bus.subscribe(HEDGE_REQUEST_TOPIC, requests.append)

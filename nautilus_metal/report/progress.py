@@ -9,7 +9,7 @@ BAR_CELLS = 24
 
 
 class Progress:
-    """Show days done and risk ticks a second.
+    """Show days done, and what the run makes a second.
 
     Parameters
     ----------
@@ -21,10 +21,19 @@ class Progress:
         Standard error by default.
     interval : float, optional
         Seconds between two redraws: 0.2 on a terminal, 5 elsewhere.
+    unit : str, default "risk ticks"
+        What `tick` counts.
     """
 
-    def __init__(self, name: str, total: int, stream: TextIO | None = None, interval: float | None = None) -> None:
-        self._name, self._total = name, max(total, 1)
+    def __init__(
+        self,
+        name: str,
+        total: int,
+        stream: TextIO | None = None,
+        interval: float | None = None,
+        unit: str = "risk ticks",
+    ) -> None:
+        self._name, self._total, self._unit = name, max(total, 1), unit
         self._stream = sys.stderr if stream is None else stream
         self._terminal = self._stream.isatty()
         self._interval = (0.2 if self._terminal else 5.0) if interval is None else interval
@@ -34,7 +43,7 @@ class Progress:
         self._label = ""
 
     def tick(self) -> None:
-        """Count one risk report."""
+        """Count one `unit`."""
         self._ticks += 1
 
     def day(self, label: str) -> None:
@@ -62,7 +71,7 @@ class Progress:
         share = min(self._done / self._total, 1.0)
         label = "done" if final else self._label
         text = (
-            f"{share:4.0%}  {self._done:,}/{self._total:,} days  {self._rate:,.0f} risk ticks/s"
+            f"{share:4.0%}  {self._done:,}/{self._total:,} days  {self._rate:,.0f} {self._unit}/s"
             f"  {elapsed:.0f} s  {label}"
         )
         if not self._terminal:

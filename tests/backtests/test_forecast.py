@@ -9,7 +9,7 @@ import pytest
 from nautilus_metal.cli import main
 from nautilus_metal.models import load_checkpoint
 
-OPTIONS = ["--start", "1994-06-01", "--end", "1995-06-30", "--quiet"]
+OPTIONS = ["--start", "1994-06-01", "--end", "1995-06-30"]
 
 
 @pytest.fixture
@@ -54,7 +54,9 @@ def test_forecast_end_to_end(ran, device):
     assert facts["beats_naive"] == (verdicts == {"better"})
     assert ("does not beat" in printed.out) != facts["beats_naive"]
     assert f"{1e4 * facts['walk_forward'][0]['rmse']:.2f}" in printed.out
-    assert printed.err == ""
+    assert " days  " in printed.err
+    assert "forecasts/s" in printed.err
+    assert "risk ticks" not in printed.err
     assert facts["device"] == device
     assert set(frame["device"].dropna()) == {device}
     assert len(facts["epochs"]) == 4

@@ -166,6 +166,16 @@ def test_progress_redraws_one_line_on_a_terminal():
     assert "risk ticks/s" in text
 
 
+def test_progress_names_what_it_counts():
+    stream = io.StringIO()
+    bar = Progress("toy", 2, stream, interval=0.0, unit="targets")
+    bar.tick()
+    bar.day("2020-01-01")
+    bar.finish()
+    assert stream.getvalue().count(" targets/s") == 2
+    assert "risk ticks" not in stream.getvalue()
+
+
 def test_progress_is_seldom_redrawn_and_plain_elsewhere():
     stream = io.StringIO()
     bar = Progress("toy", 1_000, stream, interval=60.0)
