@@ -155,7 +155,7 @@ class ForecastActor(Actor):
             self._line.ended()
             return
         work, done = partial(self._infer, inputs), partial(self._send, inputs)
-        self._line.submit(work, done, "series", self.model.elements(len(inputs.names)))
+        self._line.submit(work, done, "recurrent", self.model.elements(len(inputs.names)))
 
     def _take(self) -> _Inputs:
         closed, self._closed = self._closed, {}

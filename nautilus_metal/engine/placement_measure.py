@@ -12,6 +12,7 @@ import torch
 from nautilus_metal.engine.compute import ComputeEngine
 from nautilus_metal.engine.devices import KINDS
 from nautilus_metal.engine.governor import cpu_of, room
+from nautilus_metal.engine.precision import whole_products
 from nautilus_metal.engine.threads import threads_for
 from nautilus_metal.kernels.averages import exponential_average
 from nautilus_metal.kernels.black_scholes import price
@@ -24,6 +25,7 @@ _MATMUL = (256, 4096)  # smallest and largest order of the square matrices
 _ENOUGH = 0.02  # seconds that a matrix product must take to be measured
 _LAUNCHES = 200
 _ROWS = 32
+_STEPS, _WIDTH = 32, 32  # of a recurrent network: its smallest piece of work is then one window
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,28 @@ def _series(engine: ComputeEngine, elements: int) -> Callable[[], Any]:
     return lambda: engine.download(exponential_average(engine.upload(history), 0.9))
 
 
+def _recurrent(engine: ComputeEngine, elements: int) -> Callable[[], Any]:
+    """An LSTM over windows from the host, to its last state: the gates of all steps are the largest tensor."""
+    windows = torch.linspace(-1.0, 1.0, elements // 4).view(-1, _STEPS, _WIDTH)
+    with torch.random.fork_rng(devices=[]):  # the user's own random numbers go on as if nothing had been made
+        torch.manual_seed(1)
+        network = torch.nn.LSTM(_WIDTH, _WIDTH, batch_first=True).requires_grad_(False).to(engine.device)
+
+    def work() -> Any:
+        with whole_products(engine.device):
+            return engine.download(network(engine.upload(windows, torch.float32))[0][:, -1])
+
+    return work
+
+
 WORK: dict[str, Work] = {
-    row.name: row for row in (Work("losses", _losses), Work("revaluation", _revaluation), Work("series", _series))
+    row.name: row
+    for row in (
+        Work("losses", _losses),
+        Work("revaluation", _revaluation),
+        Work("series", _series),
+        Work("recurrent", _recurrent),
+    )
 }
 
 

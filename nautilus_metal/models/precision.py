@@ -1,4 +1,4 @@
-"""Precision of networks: whole float32 unless asked, and the short type of devices that have one."""
+"""Precision of networks: the short type of devices that have one."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -15,16 +15,6 @@ def mixed_dtype(device: torch.device) -> torch.dtype | None:
     if device.type == "mps" and torch.amp.is_autocast_available("mps"):
         return torch.bfloat16
     return None
-
-
-def whole_products(device: torch.device) -> AbstractContextManager[object]:
-    """Let recurrences run in whole float32, and the same way each time.
-
-    By default cuDNN rounds their factors to TF32, whose 10 bits would tell a device from the CPU at the third digit.
-    """
-    if device.type != "cuda":
-        return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 def cast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[object]:

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from nautilus_metal.engine import ComputeEngine, threads_for
+from nautilus_metal.engine.precision import whole_products
 from nautilus_metal.errors import InputError, TrainingError
 from nautilus_metal.models.checkpoint import check_can_be_kept, load_checkpoint, on_host, save_checkpoint
 from nautilus_metal.models.features import Recipe
 from nautilus_metal.models.networks import widest
-from nautilus_metal.models.precision import cast, mixed_dtype, whole_products
+from nautilus_metal.models.precision import cast, mixed_dtype
 from nautilus_metal.models.training_run import Data, TrainingBar, drawn_from
 
 _EVALUATION_BATCH = 4_096

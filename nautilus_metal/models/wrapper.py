@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
 from nautilus_metal.engine.governor import cpu_of
+from nautilus_metal.engine.precision import whole_products
 from nautilus_metal.errors import InputError
 from nautilus_metal.models.memory import BatchSize, largest_batch
 from nautilus_metal.models.networks import widest
-from nautilus_metal.models.precision import cast, mixed_dtype, whole_products
+from nautilus_metal.models.precision import cast, mixed_dtype
 
 _log = logging.getLogger(__name__)
 

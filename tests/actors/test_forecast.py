@@ -102,6 +102,18 @@ def test_instruments_that_close_together_are_one_inference(play, random_walk):
     assert heard[30].uncovered == {C: f"11 of {RECIPE.needed} bars of history"}
 
 
+def test_inference_is_placed_as_the_recurrence_that_it_is(play):
+    """By the gates of all steps of all windows, what `placement_measure` measures a recurrence by."""
+    asked = []
+
+    def watch(engine, _):
+        choose = engine.engine_for
+        engine.engine_for = lambda kind, elements: (asked.append((kind, elements)), choose(kind, elements))[1]
+
+    play(inject=watch)
+    assert set(asked) == {("recurrent", 2 * RECIPE.length * 4 * 8)}
+
+
 def test_too_little_history_is_uncovered_and_no_inference(play):
     heard, _, _ = play()
     early = heard[RECIPE.needed - 2]

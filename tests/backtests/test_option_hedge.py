@@ -213,6 +213,7 @@ def test_option_hedge_end_to_end(tmp_path, capsys, monkeypatch, device):
     assert option_hedge.run(options) == 0
     facts = json.loads((tmp_path / "summary.json").read_text())
     printed = capsys.readouterr()
+    assert " hedges/s" in printed.err
     page = Text()
     page.feed((tmp_path / "report.html").read_text())
     assert (tmp_path / "report.png").read_bytes()[:4] == b"\x89PNG"

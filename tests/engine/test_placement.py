@@ -72,7 +72,8 @@ def test_the_crossover_is_where_the_device_gets_ahead_for_good(cpu, device, expe
 
 
 def test_an_unknown_kind_of_work():
-    with pytest.raises(InputError, match="`kind` must be one of 'losses', 'revaluation', 'series', was 'lossess'"):
+    kinds = "'losses', 'revaluation', 'series', 'recurrent'"
+    with pytest.raises(InputError, match=f"`kind` must be one of {kinds}, was 'lossess'"):
         speedup(USUAL, "lossess", 1)
 
 
@@ -184,6 +185,13 @@ def test_a_measurement_of_this_machine(engine):
         assert found.copy_from_device > 0
         assert set(found.times) == set(WORK)
         assert all(len(row[where]) == len(SIZES) for row in found.times.values() for where in ("cpu", "device"))
+
+
+def test_measuring_leaves_the_users_random_numbers_alone(engine):
+    before = torch.random.get_rng_state()
+    for work in WORK.values():
+        work.prepare(engine, SIZES[0])()
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("kind", list(WORK))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from nautilus_metal.engine.precision import whole_products
 from nautilus_metal.errors import InputError
 from nautilus_metal.models import create_financial_lstm, create_financial_transformer
 from nautilus_metal.models.networks import NETWORKS, positional_encoding
-from nautilus_metal.models.precision import whole_products
 
 MAKERS = {"lstm": create_financial_lstm, "transformer": create_financial_transformer}
 
