@@ -170,6 +170,7 @@ def _check_scenarios(config: HedgeActorConfig) -> None:
                 raise InputError(f"`bar_types` must have bars of {name} for the target {config.target}")
     check_options(config.model, config.model_options)
     request = Request(config.horizon, config.scenarios, config.seed, config.sampler)
-    check_levels(scenario_count(config.model, config.min_observations, request), (config.level,))
+    count = scenario_count(config.model, config.min_observations, request, config.model_options)
+    check_levels(count, (config.level,))
     VolatilityLaw(config.vol_of_vol, config.spot_vol_correlation)
     at_least(config.cost_weight, 0.0, "`cost_weight`")

@@ -152,7 +152,8 @@ def check(config: RiskActorConfig) -> None:
         if getattr(config, name) is not None:
             above(getattr(config, name), 0.0, f"`{name}`")
     check_options(config.model, config.model_options)
-    check_levels(scenario_count(config.model, config.min_observations, request_of(config)), config.levels)
+    count = scenario_count(config.model, config.min_observations, request_of(config), config.model_options)
+    check_levels(count, config.levels)
     for name in ("var_limit", "es_limit"):
         for level in getattr(config, name):
             if level not in config.levels:

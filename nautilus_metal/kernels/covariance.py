@@ -71,6 +71,46 @@ def ledoit_wolf_covariance(returns: Tensor) -> Tensor:
     return (1 - intensity) * covariance + intensity * target
 
 
+def correlation(values: Tensor) -> Tensor:
+    """Sample correlation of the rows of `values`, shape (assets, assets); of a row that never moves, zero.
+
+    Parameters
+    ----------
+    values : Tensor
+        Shape (assets, periods).
+
+    Examples
+    --------
+    >>> correlation(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [5.0, 5.0, 5.0]]))
+    tensor([[ 1., -1.,  0.],
+            [-1.,  1.,  0.],
+            [ 0.,  0.,  1.]])
+    """
+    covariance = sample_covariance(values)
+    return unit_diagonal(covariance)
+
+
+def unit_diagonal(covariance: Tensor) -> Tensor:
+    """Scale a covariance to a correlation; where a variance is zero, so are its correlations with others."""
+    deviation = covariance.diagonal().clamp(min=0).sqrt()
+    scaled = torch.where(deviation > 0, 1 / deviation.clamp(min=1e-300), 0.0)
+    return (covariance * scaled * scaled.unsqueeze(-1)).clamp(-1, 1).fill_diagonal_(1.0)
+
+
+def nearest_correlation(matrix: Tensor, least: float = 1e-8) -> Tensor:
+    """Make a symmetric matrix of unit diagonal a correlation matrix: raise its eigenvalues, scale the diagonal back.
+
+    References
+    ----------
+    Rousseeuw and Molenberghs (1993), "Transformation of non positive semidefinite correlation matrices",
+    Communications in Statistics - Theory and Methods 22(4): the eigenvalue method.
+    """
+    values, vectors = torch.linalg.eigh(matrix)
+    if float(values.min()) >= least:
+        return matrix
+    return unit_diagonal(vectors * values.clamp(min=least) @ vectors.T)
+
+
 def factor(covariance: Tensor) -> Tensor:
     """Return L with L L' = covariance, for semi-definite matrices too.
 

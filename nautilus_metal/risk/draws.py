@@ -84,9 +84,12 @@ def borrow_mixing(
     return engine.pool.borrow((count,), engine.dtype, key=key, fill=fill)
 
 
-def _mixing_scale(count: int, seed: int, sampler: str, degrees: float, start: int = 0) -> Tensor:
+def _mixing_scale(
+    count: int, seed: int, sampler: str, degrees: float, start: int = 0, row: int = 0
+) -> Tensor:
     r""":math:`\sqrt{(\nu - 2) / \chi^2_\nu}`: turns a unit normal into a unit-variance Student-t."""
-    return torch.sqrt((degrees - 2) / chi_square_quantile(uniforms(1, count, seed, sampler, start)[0], degrees))
+    drawn = uniforms(1, count, seed, sampler, start, row)[0]
+    return torch.sqrt((degrees - 2) / chi_square_quantile(drawn, degrees))
 
 
 def sample_scenarios(fitted: Scenarios, request: Request, count: int) -> ScenarioSet:
@@ -103,6 +106,11 @@ def sample_scenarios(fitted: Scenarios, request: Request, count: int) -> Scenari
 def sample_normals(factors: int, count: int, request: Request) -> Tensor:
     """Make the first `count` scenarios of the factors that `borrow_normals` has, on the host."""
     return _sample_normals(padded(1 + factors), count, request.seed, request.sampler)[1 : 1 + factors]
+
+
+def sample_mixing(count: int, request: Request, degrees: float, row: int = 0) -> Tensor:
+    """Make the first `count` scenarios of the factors that `borrow_mixing` has, or of another row, on the host."""
+    return _sample_mixing(count, request.seed, request.sampler, degrees, 0, row)
 
 
 _sample_normals = lru_cache(maxsize=8)(standard_normals)

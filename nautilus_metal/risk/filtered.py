@@ -1,6 +1,6 @@
 """Filtered historical simulation: past shocks at today's volatility."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -63,12 +63,70 @@ def filtered_historical(
     """
     coefficients, details = _chosen_filter(filter, decay, {"alpha": alpha, "beta": beta, "gamma": gamma})
     long_run = (window**2).mean(dim=-1)
-    variance = torch.maximum(conditional_variance(window, coefficients), _LEAST_VARIANCE * long_run[:, None])
+    variance = floored(conditional_variance(window, coefficients), long_run)
     residuals = standardise(window, variance[:, :-1])
+    # a shock adds its weighted square times the variance of its day, so that it multiplies that variance
+    growth = coefficients.beta + variance_innovation(residuals, torch.zeros_like(long_run[:, None]), coefficients)
+    constant = variance_innovation(torch.zeros_like(long_run), long_run, coefficients)
+    return from_residuals(residuals, growth, constant, variance[:, -1], request, details)
+
+
+def from_residuals(
+    residuals: Tensor,
+    growth: Tensor,
+    constant: Tensor,
+    variance: Tensor,
+    request: Request,
+    details: Mapping[str, Any],
+) -> Scenarios:
+    """Scenarios of past shocks at today's variance: the dates themselves over one period, drawn over several.
+
+    Parameters
+    ----------
+    residuals : Tensor
+        In units of their volatility, shape (assets, periods).
+    growth : Tensor
+        What a period's variance is multiplied by after each of them, of that shape.
+    constant, variance : Tensor
+        What is added to it every period, and the variance of the first period ahead, shape (assets,).
+    request : Request
+        What is asked for.
+    details : mapping
+        For the report.
+    """
     if request.horizon == 1:
-        return empirical(residuals, variance[:, -1].sqrt(), details, drawn=False)
-    paths = _filtered_paths(residuals, variance[:, -1], long_run, coefficients, request)
-    return empirical(paths, torch.ones_like(long_run), details, drawn=True)
+        return empirical(residuals, variance.sqrt(), details, drawn=False)
+    dates = _dates(residuals.shape[1], request.horizon, request.scenarios, request.seed, request.sampler)
+    steps = ((residuals.index_select(1, days), growth.index_select(1, days)) for days in dates)
+    paths = volatility_paths(steps, constant, variance, request.scenarios)
+    return empirical(paths, torch.ones_like(variance), details, drawn=True)
+
+
+def volatility_paths(
+    steps: Iterable[tuple[Tensor, Tensor]], constant: Tensor, variance: Tensor, scenarios: int
+) -> Tensor:
+    """Sum log returns whose variance follows their shocks, shape (assets, scenarios).
+
+    Parameters
+    ----------
+    steps : iterable of tuple of Tensor
+        For each period the shocks of unit variance, and what they multiply the variance by.
+    constant, variance : Tensor
+        As for `from_residuals`.
+    scenarios : int
+        Paths.
+    """
+    level = variance[:, None].repeat(1, scenarios)
+    total = torch.zeros_like(level)
+    for shocks, growth in steps:
+        total.addcmul_(shocks, level.sqrt())
+        level.mul_(growth).add_(constant[:, None])
+    return total
+
+
+def floored(variance: Tensor, long_run: Tensor) -> Tensor:
+    """Raise variances, shape (assets, periods), to a hundredth of the window's, shape (assets,)."""
+    return torch.maximum(variance, _LEAST_VARIANCE * long_run[:, None])
 
 
 def _chosen_filter(
@@ -83,22 +141,6 @@ def _chosen_filter(
         coefficients = _GARCH | {key: number for key, number in garch.items() if number is not None}
         return garch_filter(**coefficients), {"filter": name} | coefficients
     raise InputError(f"`filter` must be one of ewma, garch, was {name!r}")
-
-
-def _filtered_paths(
-    residuals: Tensor, variance: Tensor, long_run: Tensor, coefficients: VarianceFilter, request: Request
-) -> Tensor:
-    """Sum simulated log returns over the horizon, shape (assets, scenarios)."""
-    dates = _dates(residuals.shape[1], request.horizon, request.scenarios, request.seed, request.sampler)
-    # a shock adds its weighted square times the variance of its day, so that it multiplies that variance
-    growth = coefficients.beta + variance_innovation(residuals, torch.zeros_like(long_run[:, None]), coefficients)
-    constant = variance_innovation(torch.zeros_like(long_run), long_run, coefficients)[:, None]
-    level = variance[:, None].repeat(1, request.scenarios)
-    total = torch.zeros_like(level)
-    for period in range(request.horizon):
-        total.addcmul_(residuals.index_select(1, dates[period]), level.sqrt())
-        level.mul_(growth.index_select(1, dates[period])).add_(constant)
-    return total
 
 
 @lru_cache(maxsize=2)

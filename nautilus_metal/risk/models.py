@@ -13,11 +13,15 @@ from torch import Tensor
 
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels import covariance as estimators
+from nautilus_metal.kernels.garch_fit import LEAST_PERIODS
 from nautilus_metal.kernels.volatility import conditional_variance, ewma_filter, standardise
+from nautilus_metal.risk.copula import gaussian_copula, t_copula
+from nautilus_metal.risk.degrees import fit_degrees
 from nautilus_metal.risk.filtered import filtered_historical
-from nautilus_metal.risk.request import Request, Scenarios, empirical, refuse_unused
+from nautilus_metal.risk.garch import INNOVATIONS, garch, gjr
+from nautilus_metal.risk.jumps import jump_diffusion
+from nautilus_metal.risk.request import Request, Scenarios, empirical, overlapping, refuse_unused
 
-DEGREES_GRID = (2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 30.0, 100.0)
 MEANS = ("zero", "sample")
 
 
@@ -32,10 +36,13 @@ class Model:
     linear : bool
         Whether P&L is taken linear in the log return by default (then a normal book has a closed form), or
         revalued in full.
+    least : int
+        Periods of history that it needs.
     """
 
     build: Callable[..., Scenarios]
     linear: bool
+    least: int = 2
 
     @cached_property
     def options(self) -> tuple[str, ...]:
@@ -113,7 +120,7 @@ def student_t(
     window, request, covariance, mean, decay
         As for the normal model.
     degrees : float, optional
-        Degrees of freedom, above 2; fitted by maximum likelihood over `DEGREES_GRID` where not given.
+        Degrees of freedom, above 2; fitted by maximum likelihood over `risk.degrees.DEGREES_GRID` where not given.
     """
     if degrees is None:
         degrees = fit_degrees(_squares(window, covariance, _EWMA_DECAY if decay is None else decay))
@@ -130,8 +137,8 @@ def historical(window: Tensor, request: Request) -> Scenarios:
     sum of the squared autocorrelations of sums over h periods.
     """
     horizon = request.horizon
-    sums = window.unfold(-1, horizon, 1).sum(dim=-1) if horizon > 1 else window
     overlap = math.sqrt((2 * horizon**2 + 1) / (3 * horizon))
+    sums = overlapping(window, horizon)
     return empirical(sums, torch.ones_like(window[:, 0]), {}, drawn=False, error_scale=overlap)
 
 
@@ -140,6 +147,11 @@ MODELS: dict[str, Model] = {
     "student_t": Model(student_t, linear=True),
     "historical": Model(historical, linear=False),
     "filtered_historical": Model(filtered_historical, linear=False),
+    "garch": Model(garch, linear=False, least=LEAST_PERIODS),
+    "gjr": Model(gjr, linear=False, least=LEAST_PERIODS),
+    "jump_diffusion": Model(jump_diffusion, linear=False),
+    "gaussian_copula": Model(gaussian_copula, linear=False),
+    "t_copula": Model(t_copula, linear=False),
 }
 
 
@@ -159,11 +171,21 @@ def build(name: str, window: Tensor, request: Request, options: Mapping[str, Any
     return MODELS[name].build(window, request, **options)
 
 
-def scenario_count(name: str, periods: int, request: Request) -> int:
-    """Count the scenarios that a model makes from a window of `periods` returns."""
+def scenario_count(name: str, periods: int, request: Request, options: Mapping[str, Any] | None = None) -> int:
+    """Count the scenarios that a model makes from a window of `periods` returns.
+
+    Raises
+    ------
+    InputError
+        If the model needs more periods.
+    """
+    least = model_named(name).least
+    if periods < least:
+        raise InputError(f"the model {name} needs a history of at least {least} periods, was given {periods}")
     if name == "historical":
         return periods - request.horizon + 1
-    return periods if name == "filtered_historical" and request.horizon == 1 else request.scenarios
+    dates = name == "filtered_historical" or (options or {}).get("innovations") == "empirical"
+    return periods if dates and request.horizon == 1 else request.scenarios
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
@@ -182,26 +204,8 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
     for option, value in options.items():
         if option in _NUMBERS and value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
             raise InputError(f"`{option}` must be a number, was {value!r}")
-
-
-def fit_degrees(squares: Tensor) -> float:
-    """Choose the degrees of freedom of a unit-variance Student-t by maximum likelihood over `DEGREES_GRID`.
-
-    Parameters
-    ----------
-    squares : Tensor
-        Of returns of unit variance, shape (assets, periods); all elements are pooled but those of an asset that
-        never moves.
-    """
-    squares = squares[squares.any(dim=-1)].to(torch.float32)
-    chosen, best = DEGREES_GRID[0], -math.inf
-    for degrees in DEGREES_GRID:
-        constant = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - 0.5 * math.log(math.pi * (degrees - 2))
-        likelihood = constant - (degrees + 1) / 2 * float(torch.log1p(squares / (degrees - 2)).mean())
-        if likelihood < best:
-            break  # it has one peak
-        chosen, best = degrees, likelihood
-    return chosen
+    if options.get("innovations", INNOVATIONS[0]) not in INNOVATIONS:
+        raise InputError(f"`innovations` must be one of {', '.join(INNOVATIONS)}, was {options['innovations']!r}")
 
 
 def _squares(window: Tensor, covariance: str, decay: float) -> Tensor:

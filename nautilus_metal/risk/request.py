@@ -77,6 +77,11 @@ def empirical(
     return Scenarios(loading, torch.zeros_like(loading), factors.shape[1], factors, None, details, drawn, error_scale)
 
 
+def overlapping(window: Tensor, horizon: int) -> Tensor:
+    """Sums over every run of `horizon` periods of a window, shape (assets, periods - horizon + 1)."""
+    return window.unfold(-1, horizon, 1).sum(dim=-1) if horizon > 1 else window
+
+
 def refuse_unused(choice: str, **options: float | None) -> None:
     """Refuse settings that have no effect with `choice`: one that changes nothing is a misunderstanding."""
     for name, number in options.items():

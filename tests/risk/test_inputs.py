@@ -24,7 +24,7 @@ def spoiled(value: float) -> np.ndarray:
 
 ROWS = {
     "book": ({"book": [1, 2, 3]}, "`book` must be a Book, was list"),
-    "model": ({"model": "garch"}, "`model` must be one of normal, student_t, historical, filtered_historical"),
+    "model": ({"model": "arch"}, "`model` must be one of normal, student_t, historical, filtered_historical"),
     "model-none": ({"model": None}, "`model` must be one of"),
     "model-list": ({"model": ["normal"]}, "`model` must be one of"),
     "option": ({"window": 250}, "`window` is no option of the model normal, which takes covariance, mean, decay"),

@@ -80,6 +80,10 @@ class InnovationLaw:
         left = table[index]
         return left + (place - low) * (table[index + 1] - left)
 
+    def scores(self, innovations: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the normal scores of innovations: the inverse of `innovations`, for a law without atoms."""
+        return np.interp(innovations, self.quantiles, _SCORES)
+
     @property
     def is_normal(self) -> bool:
         """Whether a normal score is its own innovation."""
