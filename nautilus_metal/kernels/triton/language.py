@@ -1,0 +1,32 @@
+"""Triton where it is installed, so that the kernels' files can be imported without it."""
+
+import os
+from typing import Any
+
+triton: Any = None
+tl: Any = None
+libdevice: Any = None
+
+try:
+    import triton
+    import triton.language as tl
+    from triton.language.extra.cuda import libdevice  # noqa: F401
+except ImportError:  # the kernels stay plain functions that nobody can launch
+    pass
+
+# Triton's interpreter on a CPU has none of the device's own functions.
+ON_DEVICE: Any = tl and tl.constexpr(os.environ.get("TRITON_INTERPRET") != "1")
+
+
+def jit(*arguments: str) -> Any:
+    """Decorate a kernel; `arguments` are integers for which no version of their own is compiled."""
+
+    def decorate(function: Any) -> Any:
+        return function if triton is None else triton.jit(function, do_not_specialize=list(arguments))
+
+    return decorate
+
+
+def cdiv(a: int, b: int) -> int:
+    """Quotient, rounded up."""
+    return -(-a // b)
