@@ -237,6 +237,29 @@ def exchange_rate(cache: Any, source: str, target: str, prices: Mapping[str, flo
     return None
 
 
+def equity(portfolio: Any, cache: Any, currency: str, prices: Mapping[str, float]) -> float | None:
+    """Net worth of all accounts in one currency, open positions at the host's prices; None where any is not known.
+
+    Parameters
+    ----------
+    portfolio, cache
+        Of the system.
+    currency : str
+        Code.
+    prices : mapping of str to float
+        As for `exchange_rate`.
+    """
+    total = 0.0
+    for account in cache.accounts():
+        for unit, amount in portfolio.equity(account_id=account.id).items():
+            rate = 1.0 if unit.code == currency else exchange_rate(cache, unit.code, currency, prices)
+            if rate is None:
+                return None
+            total += rate * float(amount)
+    venues = {position.instrument_id.venue for position in cache.positions_open()}
+    return None if any(portfolio.missing_price_instruments(venue) for venue in venues) else total
+
+
 def bar_interval_ns(bar_type: BarType) -> int | None:
     """Length of a time bar in nanoseconds; None for bars that are not made by time."""
     if not bar_type.spec.is_time_aggregated():
