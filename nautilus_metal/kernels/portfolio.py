@@ -57,6 +57,8 @@ class Solution(NamedTuple):
         The largest violation of the optimality conditions, objective scaled to the order of one; shape (B,).
     iterations : int
         Of the whole batch.
+    tail_dual : Tensor or None
+        Multipliers of the scenarios of a `TailTerm`, shape (B, scenarios).
     """
 
     x: Tensor
@@ -64,6 +66,7 @@ class Solution(NamedTuple):
     row_dual: Tensor
     residual: Tensor
     iterations: int
+    tail_dual: Tensor | None = None
 
 
 def times(matrix: Tensor, vector: Tensor) -> Tensor:

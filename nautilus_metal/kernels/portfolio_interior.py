@@ -1,4 +1,4 @@
-"""A primal-dual interior-point method for batches of quadratic programmes: in float64, on the host."""
+"""A primal-dual interior-point method for batches of quadratic programmes, tails among them: float64, on the host."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,37 +7,90 @@ import torch
 from torch import Tensor
 
 from nautilus_metal.kernels.portfolio import Programme, Solution, scaled, times
+from nautilus_metal.kernels.portfolio_tail import TailTerm
 
-_STEPS = 60
+_STEPS = 80
 _BACK_OFF = 0.995  # share of the way to the boundary that a step may go
 _PATIENCE = 4  # steps without progress: the rest is rounding
 _TINY = 1e-13
-_LEAST = 1e-15  # of a distance: rounding must not put a point on its bound
+
+
+class _Batch(NamedTuple):
+    """The problems, the objective of the order of one, and what there is of variables and pairs."""
+
+    programme: Programme
+    tail: TailTerm | None
+    limits: Tensor  # of `image`
+    free: Tensor
+    live: Tensor
+
+    @property
+    def own(self) -> int:
+        """Pairs that are not the tail's."""
+        return self.limits.shape[1]
+
+    @property
+    def pairs(self) -> Tensor:
+        """How many there are, at least one; shape (B,)."""
+        return self.live.sum(-1).clamp(min=1)
+
+    def image(self, x: Tensor) -> Tensor:
+        """What lower bounds, upper bounds and rows limit."""
+        return torch.cat([-x, x, times(self.programme.rows, x)], dim=1)
+
+    def pull(self, dual: Tensor) -> Tensor:
+        """The transpose of `image`."""
+        low, high, row = dual.tensor_split((self.free.shape[1], 2 * self.free.shape[1]), dim=1)
+        return high - low + times(self.programme.rows.mT, row)
+
+    def take(self, index: Tensor) -> "_Batch":
+        tail = None if self.tail is None else self.tail.take(index)
+        return _Batch(self.programme.take(index), tail, *(field[index] for field in self[2:]))
 
 
 class _State(NamedTuple):
-    """The iterate: point, multipliers of equalities, slacks of the rows, multipliers of both bounds and of rows."""
+    """The iterate: point, multipliers of equalities, and pairs of a slack and its multiplier.
+
+    Pairs are of lower bounds, upper bounds and rows, then of the tail: of what losses lie below the value at risk,
+    and of what they lie above. A pair that is not there stays at ones.
+    """
 
     x: Tensor
     y: Tensor
     slack: Tensor
-    below: Tensor
-    above: Tensor
-    row: Tensor
+    dual: Tensor
 
 
-def interior_point(programme: Programme, tolerance: float = 1e-10) -> Solution:
+class _Off(NamedTuple):
+    """What the optimality conditions are off by."""
+
+    slope: Tensor
+    equal: Tensor
+    limits: Tensor
+
+
+def interior_point(
+    programme: Programme,
+    tolerance: float = 1e-10,
+    tail: TailTerm | None = None,
+    between: Callable[[], None] = lambda: None,
+) -> Solution:
     r"""Solve a batch of programmes by Mehrotra's predictor-corrector method.
 
     Some ten to thirty steps whatever the size, each a Cholesky factor for every problem. Points stay strictly inside
-    their bounds; a variable whose bounds are equal is fixed. A problem that is done rests while others go on.
+    their bounds; a variable whose bounds are equal is fixed. Problems that are done leave the batch.
 
     Parameters
     ----------
     programme : Programme
         In float64 on the host; numbers of the order of one, the objective's excepted.
     tolerance : float, default 1e-10
-        Of residuals and mean complementarity, the objective scaled to the order of one.
+        Of residuals and of the sum of products of pairs, which is the gap where there are no residuals; the objective
+        scaled to the order of one.
+    tail : TailTerm, optional
+        What is added to the objective.
+    between : callable, optional
+        Called before each step; what it raises ends the work.
 
     Returns
     -------
@@ -58,82 +111,107 @@ def interior_point(programme: Programme, tolerance: float = 1e-10) -> Solution:
     >>> [round(number, 9) for number in interior_point(budget).x[0].tolist()]
     [0.75, 0.25]
     """
+    batch, factor = _batch(programme, tail)
+    state = _start(batch)
+    best = state
+    worst = torch.full_like(factor, torch.inf)
+    left, stalled = torch.arange(len(factor)), torch.zeros_like(factor)
+    for step in range(_STEPS + 1):
+        off, gap = _residuals(batch, state)
+        error = torch.stack([*(one.abs().amax(-1) for one in off if one.shape[-1]), gap * batch.pairs]).amax(0)
+        error = error.nan_to_num(torch.inf, torch.inf)
+        better = error < worst[left]
+        if bool(better.all()) and len(left) == len(worst):
+            best = state
+        else:
+            pairs = zip(best, state, strict=True)
+            best = _State(*(old.index_put((left[better],), new[better]) for old, new in pairs))
+        worst = worst.index_put((left[better],), error[better])
+        stalled = torch.where(better, 0, stalled + 1)
+        active = (worst[left] > tolerance) & (stalled < _PATIENCE) & error.isfinite()
+        if step == _STEPS or not bool(active.any()):
+            break
+        between()
+        if not bool(active.all()):
+            batch, left, stalled, gap = batch.take(active), left[active], stalled[active], gap[active]
+            state, off = _State(*(one[active] for one in state)), _Off(*(one[active] for one in off))
+        state = _advance(batch, state, off, gap)
+    duals = best.dual[:, 2 * programme.linear.shape[1] :] / factor[:, None]
+    row, weight = duals.tensor_split((programme.most.shape[1],), dim=1)
+    own = None if tail is None else weight[:, : tail.mass.shape[1]]
+    return Solution(best.x, best.y / factor[:, None], row, worst, step, own)
+
+
+def _batch(programme: Programme, tail: TailTerm | None) -> tuple[_Batch, Tensor]:
+    """Scale the objectives, and note what there is; return the factors as well."""
     problem, factor = scaled(programme)
     free = problem.upper > problem.lower
-    has_low, has_high = free & problem.lower.isfinite(), free & problem.upper.isfinite()
-    sides = (free, has_low, has_high)
-    state, best = _start(problem, sides), None
-    worst = torch.full_like(factor, torch.inf)
-    stalled = torch.zeros_like(factor)
-    for step in range(_STEPS + 1):
-        off, gap = _residuals(problem, sides, state)
-        error = torch.stack([*(one.abs().amax(-1) for one in off if one.shape[-1]), gap]).amax(0)
-        error = error.nan_to_num(torch.inf, torch.inf)
-        better = error < worst
-        best = state if best is None else _State(*map(_choose(better), state, best))
-        stalled = torch.where(better, 0, stalled + 1)
-        worst = torch.minimum(error, worst)
-        active = (worst > tolerance) & (stalled < _PATIENCE)
-        if step == _STEPS or not bool((active & error.isfinite()).any()):
-            break
-        state = _State(*map(_choose(active), _advance(problem, sides, state, off, gap), state))
-    assert best is not None
-    return Solution(best.x, best.y / factor[:, None], best.row / factor[:, None], worst, step)
+    bounded = torch.cat([free & problem.lower.isfinite(), free & problem.upper.isfinite()], dim=1)
+    limits = torch.cat([-problem.lower, problem.upper], dim=1).where(bounded, 0.0)
+    live = torch.cat([bounded, torch.ones_like(problem.most, dtype=torch.bool)], dim=1)
+    if tail is not None:
+        tail = tail._replace(mass=tail.mass * factor[:, None])
+        live = torch.cat([live, tail.mass > 0, tail.mass > 0], dim=1)
+    limits = torch.cat([limits, problem.most], dim=1)
+    return _Batch(problem, tail, limits, free.to(limits), live.to(limits)), factor
 
 
-def _choose(mask: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda new, old: torch.where(mask[:, None], new, old)
-
-
-def _start(problem: Programme, sides: tuple[Tensor, Tensor, Tensor]) -> _State:
-    free, has_low, has_high = sides
+def _start(batch: _Batch) -> _State:
+    problem, free = batch.programme, batch.free > 0
     one = torch.ones_like(problem.lower)
+    has_low, has_high = problem.lower.isfinite(), problem.upper.isfinite()
     low = torch.where(has_low, problem.lower, torch.where(has_high, problem.upper - 1, -one))
     high = torch.where(has_high, problem.upper, torch.where(has_low, problem.lower + 1, one))
     x = torch.where(free, (low + high) / 2, problem.lower)
-    slack = (problem.most - times(problem.rows, x)).clamp(min=0.1)
-    return _State(x, torch.zeros_like(problem.level), slack, has_low.to(x), has_high.to(x), torch.ones_like(slack))
+    slack = batch.limits - batch.image(x)
+    slack[:, 2 * x.shape[1] :].clamp_(min=0.1)
+    dual = torch.ones_like(slack)
+    if batch.tail is not None:
+        x[:, : batch.tail.size], below, above, weight = batch.tail.start(x[:, : batch.tail.size])
+        slack = torch.cat([slack, below, above], dim=1)
+        dual = torch.cat([dual, weight, batch.tail.mass - weight], dim=1)
+    return _State(x, torch.zeros_like(problem.level), *(one.where(batch.live > 0, 1.0) for one in (slack, dual)))
 
 
-def _room(problem: Programme, sides: tuple[Tensor, Tensor, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """Distances from both bounds; 1 where there is none."""
-    _, has_low, has_high = sides
-    one = torch.ones_like(x)
-    low = torch.where(has_low, x - problem.lower, one)
-    high = torch.where(has_high, problem.upper - x, one)
-    return low.clamp(min=_LEAST), high.clamp(min=_LEAST)
+def _residuals(batch: _Batch, at: _State) -> tuple[_Off, Tensor]:
+    """Return what the conditions are off by, and the mean complementarity."""
+    problem, dual = batch.programme, at.dual * batch.live
+    slope = times(problem.quadratic, at.x) + problem.linear + times(problem.equal.mT, at.y)
+    slope = slope + batch.pull(dual[:, : batch.own])
+    if batch.tail is not None:
+        weight = dual[:, batch.own :].chunk(2, dim=1)[0]
+        slope[:, : batch.tail.size] -= batch.tail.pull(weight)
+    equal = times(problem.equal, at.x) - problem.level
+    limits = (batch.image(at.x) + at.slack[:, : batch.own] - batch.limits) * batch.live[:, : batch.own]
+    return _Off(slope * batch.free, equal, limits), (at.slack * dual).sum(-1) / batch.pairs
 
 
-def _residuals(
-    problem: Programme, sides: tuple[Tensor, Tensor, Tensor], at: _State
-) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
-    """Return what the conditions are off by (stationarity, equalities, rows), and the mean complementarity."""
-    free, has_low, has_high = sides
-    pull = times(problem.equal.mT, at.y) + times(problem.rows.mT, at.row)
-    stationarity = (times(problem.quadratic, at.x) + problem.linear + pull - at.below + at.above) * free
-    equalities = times(problem.equal, at.x) - problem.level
-    rows = times(problem.rows, at.x) + at.slack - problem.most
-    low, high = _room(problem, sides, at.x)
-    pairs = has_low.sum(-1) + has_high.sum(-1) + problem.most.shape[-1]
-    product = (low * at.below).sum(-1) + (high * at.above).sum(-1) + (at.slack * at.row).sum(-1)
-    return (stationarity, equalities, rows), product / pairs.clamp(min=1)
+def _advance(batch: _Batch, at: _State, off: _Off, gap: Tensor) -> _State:
+    direction = _directions(batch, at, off)
+    product = at.slack * at.dual
+    move = direction(-product)
+    length = _length(at, move, 1.0)[:, None]
+    ahead = (at.slack + length * move.slack) * (at.dual + length * move.dual) * batch.live
+    aim = ((ahead.sum(-1) / batch.pairs / gap.clamp(min=1e-300)).clamp(0, 1) ** 3 * gap)[:, None]
+    move = direction(aim - product - move.slack * move.dual)
+    length = (_BACK_OFF * _length(at, move, 2.0)).clamp(max=1.0)[:, None]
+    return _State(*(old + length * new for old, new in zip(at, move, strict=True)))
 
 
-def _advance(
-    problem: Programme,
-    sides: tuple[Tensor, Tensor, Tensor],
-    at: _State,
-    off: tuple[Tensor, Tensor, Tensor],
-    gap: Tensor,
-) -> _State:
-    free, has_low, has_high = sides
-    low, high = _room(problem, sides, at.x)
-    system = problem.quadratic + problem.rows.mT @ (problem.rows * (at.row / at.slack)[..., None])
-    system.diagonal(dim1=-2, dim2=-1).add_(at.below / low + at.above / high)
-    mask = free.to(system)
-    system = system * mask[:, :, None] * mask[:, None, :] + torch.diag_embed(1 - mask)
+def _directions(batch: _Batch, at: _State, off: _Off) -> Callable[[Tensor], _State]:
+    """Factor the linearised conditions; the function solves them for the products of pairs to change by `target`."""
+    problem, tail, own, mask = batch.programme, batch.tail, batch.own, batch.free
+    ratio = at.dual / at.slack * batch.live
+    low, high, row = ratio[:, :own].tensor_split((mask.shape[1], 2 * mask.shape[1]), dim=1)
+    system = problem.quadratic + problem.rows.mT @ (problem.rows * row[..., None])
+    system.diagonal(dim1=-2, dim2=-1).add_(low + high)
+    if tail is not None:
+        below, above = ratio[:, own:].chunk(2, dim=1)
+        stiff = 1 / (1 / below + 1 / above)
+        system[:, : tail.size, : tail.size] += tail.curvature(stiff)
+    system = system * mask[:, :, None] * mask[:, None, :]
     trace = system.diagonal(dim1=-2, dim2=-1).mean(-1)
-    system.diagonal(dim1=-2, dim2=-1).add_(_TINY * trace[:, None])
+    system.diagonal(dim1=-2, dim2=-1).add_(1 - mask + _TINY * trace[:, None])
     factor, _ = torch.linalg.cholesky_ex(system)
     equal = problem.equal * mask[:, None, :]
     across = torch.cholesky_solve(equal.mT, factor)
@@ -141,44 +219,30 @@ def _advance(
     size = schur.diagonal(dim1=-2, dim2=-1).amax(-1) if schur.shape[-1] else schur.new_ones(len(schur))
     schur.diagonal(dim1=-2, dim2=-1).add_((_TINY * size).clamp(min=1e-300)[:, None])
 
-    def direction(for_low: Tensor, for_high: Tensor, for_row: Tensor) -> _State:
-        right = for_low / low - for_high / high - times(problem.rows.mT, (for_row + at.row * off[2]) / at.slack)
-        right = (right - off[0]) * mask
+    def direction(target: Tensor) -> _State:
+        share = target / at.slack * batch.live
+        right = -off.slope - batch.pull(share[:, :own] + ratio[:, :own] * off.limits)
+        if tail is not None:
+            for_below, for_above = (target / at.dual)[:, own:].chunk(2, dim=1)
+            lift = stiff * (for_below - for_above)
+            right[:, : tail.size] += tail.pull(lift)
+        right = right * mask
         alone = torch.cholesky_solve(right[..., None], factor).squeeze(-1)
-        dy = torch.linalg.solve_ex(schur, times(equal, alone) + off[1])[0] if schur.shape[-1] else off[1]
+        dy = torch.linalg.solve_ex(schur, times(equal, alone) + off.equal)[0] if schur.shape[-1] else off.equal
         dx = alone - times(across, dy)
-        d_slack = -off[2] - times(problem.rows, dx)
-        return _State(
-            dx, dy, d_slack, (for_low - at.below * dx) / low, (for_high + at.above * dx) / high,
-            (for_row - at.row * d_slack) / at.slack,
-        )  # fmt: skip
+        d_slack = -(off.limits + batch.image(dx)) * batch.live[:, :own]
+        d_dual = share[:, :own] - ratio[:, :own] * d_slack
+        if tail is not None:
+            weight = lift - stiff * tail.across(dx[:, : tail.size])
+            both = torch.cat([weight, -weight], dim=1)
+            rest = (target - at.slack * torch.cat([d_dual, both], dim=1)) / at.dual * batch.live
+            d_slack, d_dual = torch.cat([d_slack, rest[:, own:]], dim=1), torch.cat([d_dual, both], dim=1)
+        return _State(dx, dy, d_slack, d_dual)
 
-    move = direction(-low * at.below, -high * at.above, -at.slack * at.row)
-    length = _length(at, move, low, high, 1.0, sides)[:, None]
-    ahead = (has_low * (low + length * move.x) * (at.below + length * move.below)).sum(-1)
-    ahead = ahead + (has_high * (high - length * move.x) * (at.above + length * move.above)).sum(-1)
-    ahead = ahead + ((at.slack + length * move.slack) * (at.row + length * move.row)).sum(-1)
-    pairs = (has_low.sum(-1) + has_high.sum(-1) + problem.most.shape[-1]).clamp(min=1)
-    aim = ((ahead / pairs / gap.clamp(min=1e-300)).clamp(0, 1) ** 3 * gap)[:, None]
-    move = direction(
-        has_low * (aim - low * at.below - move.x * move.below),
-        has_high * (aim - high * at.above + move.x * move.above),
-        aim - at.slack * at.row - move.slack * move.row,
-    )
-    length = (_BACK_OFF * _length(at, move, low, high, 2.0, sides)).clamp(max=1.0)[:, None]
-    return _State(*(old + length * new for old, new in zip(at, move, strict=True)))
+    return direction
 
 
-def _length(
-    at: _State, move: _State, low: Tensor, high: Tensor, most: float, sides: tuple[Tensor, Tensor, Tensor]
-) -> Tensor:
+def _length(at: _State, move: _State, most: float) -> Tensor:
     """Return the longest step up to `most` that keeps slacks and multipliers positive; shape (B,)."""
-    _, has_low, has_high = sides
-    pairs = [
-        (low, move.x * has_low), (high, -move.x * has_high), (at.slack, move.slack),
-        (at.below.where(has_low, torch.ones_like(low)), move.below * has_low),
-        (at.above.where(has_high, torch.ones_like(low)), move.above * has_high),
-        (at.row, move.row),
-    ]  # fmt: skip
-    fastest = torch.cat([-step / value for value, step in pairs], dim=-1).amax(-1)
-    return torch.where(fastest > 1 / most, 1 / fastest.clamp(min=1 / most), torch.full_like(fastest, most))
+    fastest = torch.cat([-move.slack / at.slack, -move.dual / at.dual], dim=1).amax(-1)
+    return 1 / fastest.clamp(min=1 / most)

@@ -1,9 +1,11 @@
-"""Expected shortfall as a function to minimise: its smoothing, slope and curvature on weighted scenarios."""
+"""Expected shortfall as a function to minimise: its smoothing, and as a term of an interior-point method."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from nautilus_metal.kernels.portfolio import times
 
 _ROUNDS = 100
 
@@ -122,3 +124,63 @@ def shortfall(losses: Tensor, level: float, probability: Tensor | None = None) -
     before = each.cumsum(-1) - each
     share = torch.minimum(each, (1 - level - before).clamp(min=0))
     return (share * worst.to("cpu").to(torch.float64)).sum(-1) / (1 - level)
+
+
+class TailTerm(NamedTuple):
+    r"""The term :math:`\sum_s m_s \max(0, -(A x)_s)` of the objectives of B problems, in their first N variables.
+
+    Where a row of A is a scenario's returns and a one, the last of these variables is the value at risk, with a slope
+    of one in the objective, and the mass is the probability over :math:`1 - \alpha`, objective and term are the
+    expected shortfall. Scenarios are eliminated one by one: none is a row or a variable of a matrix.
+
+    Attributes
+    ----------
+    rows : Tensor
+        A, its last column ones, shape (B, scenarios, N), or (1, scenarios, N) where the problems share it.
+    mass : Tensor
+        m, shape (B, scenarios); a scenario without mass is not there.
+
+    References
+    ----------
+    Rockafellar and Uryasev (2000), "Optimization of conditional value-at-risk", Journal of Risk 2.
+    """
+
+    rows: Tensor
+    mass: Tensor
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return self.rows.shape[-1]
+
+    def take(self, index: Tensor) -> "TailTerm":
+        """Return some of the problems."""
+        return TailTerm(self.rows if len(self.rows) == 1 else self.rows[index], self.mass[index])
+
+    def across(self, x: Tensor) -> Tensor:
+        """A x, shape (B, scenarios)."""
+        return x @ self.rows[0].mT if len(self.rows) == 1 else times(self.rows, x)
+
+    def pull(self, weight: Tensor) -> Tensor:
+        """Sum over scenarios of a weight, shape (B, scenarios), times the row; shape (B, N)."""
+        return weight @ self.rows[0] if len(self.rows) == 1 else times(self.rows.mT, weight)
+
+    def curvature(self, weight: Tensor) -> Tensor:
+        """Sum over scenarios of a weight times the row's outer product with itself, shape (B, N, N)."""
+        rows = self.rows.expand(len(weight), *self.rows.shape[1:])
+        return torch.stack([(own * each[:, None]).mT @ own for own, each in zip(rows, weight, strict=True)])
+
+    def start(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Put the value at risk of points at their median loss.
+
+        Returns
+        -------
+        tuple of Tensor
+            The points; by what losses lie below it and above, both widened by their mean distance; and weights in the
+            proportion of the masses that sum to one.
+        """
+        x = x.clone()
+        x[:, -1] -= self.across(x).median(-1).values
+        room = self.across(x)
+        width = room.abs().mean(-1, keepdim=True).clamp(min=1e-9)
+        return x, room.clamp(min=0) + width, (-room).clamp(min=0) + width, self.mass / self.mass.sum(-1, keepdim=True)

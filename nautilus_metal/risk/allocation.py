@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
+from nautilus_metal.kernels.portfolio import Programme
 from nautilus_metal.kernels.portfolio_hierarchy import hierarchical_risk_parity
 from nautilus_metal.risk.allocation_problem import OBJECTIVES, Case, Problem, read
 from nautilus_metal.risk.allocation_quadratic import Optimised, largest_sharpe, least_quadratic, risk_parity
 from nautilus_metal.risk.allocation_region import check_feasible, region
-from nautilus_metal.risk.allocation_scenarios import Scenarios
 from nautilus_metal.risk.allocation_shortfall import least_shortfall
 from nautilus_metal.risk.allocation_terms import Constraints, Group, PerAsset
 from nautilus_metal.risk.book import Array
@@ -22,7 +23,6 @@ __all__ = ["OBJECTIVES", "Allocation", "Case", "Constraints", "Group", "optimise
 
 _FEASIBLE = 1e-6  # weights that break a constraint by more are not called optimal
 _BATCH = 32  # problems from which on a GPU is worth its launches
-_ELEMENTS = 2**27  # losses of a batch at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Allocation:
     iterations : int
         Of the batch that the problem was solved in.
     solver : str
-        "interior_point", "admm", "proximal Newton", "newton" or "recursion".
+        "interior_point", "admm", "proximal_newton", "newton" or "recursion".
     device : str
         That did the device's part.
     seed : int or None
@@ -189,9 +189,10 @@ def optimise_many(
         Per period.
     risk_shares : mapping or sequence, optional
         Share of each asset in the variance, for "risk_parity"; even where not given.
-    solver : {"auto", "admm", "interior_point"}
-        Of "minimum_variance" and "mean_variance": ADMM on the device or an interior point on the host. "auto" takes
-        ADMM for many problems on a GPU.
+    solver : {"auto", "interior_point", "admm", "proximal_newton"}
+        An interior point on the host, or on the device ADMM (for "minimum_variance" and "mean_variance") or proximal
+        steps (for "minimum_cvar"). "auto" takes ADMM for many problems on a GPU, and proximal steps where
+        a problem's scenarios are too many for the interior point.
     tolerance : float, default 1e-5
         Largest gap, as a share of the objective, of an optimum.
     device : str, default "auto"
@@ -217,42 +218,51 @@ def optimise_many(
         for terms in {id(terms): terms for terms in problem.terms}.values():
             check_feasible(terms, problem.assets)
     compute = engine or shared_engine(device)
-    found: list[tuple[int, Optimised]] = []
-    share = max(1, _ELEMENTS // len(problem.returns)) if objective == "minimum_cvar" else len(problem.cases)
-    scenarios = Scenarios(compute, problem.returns) if objective == "minimum_cvar" else None
-    for first in range(0, len(problem.cases), share):
-        part = problem.part(first, first + share)
-        with threads_for(problem.returns.size * len(part.cases)):
-            result = _solve(part, compute, scenarios)
-        found += [(first + i, result) for i in range(len(part.cases))]
-    return [_allocation(problem, index, index % share, result, compute) for index, result in found]
+    found = _solve(problem, compute)
+    return [_allocation(problem, index, found, compute) for index in range(len(problem.cases))]
 
 
-def _solve(problem: Problem, engine: ComputeEngine, scenarios: Scenarios | None) -> Optimised:
+def _solve(problem: Problem, engine: ComputeEngine) -> Optimised:
     """Solve a batch by its objective."""
+    if problem.objective == "minimum_cvar":
+        return _tails(problem, engine)
+    with threads_for(problem.covariance.numel()):
+        return _moments(problem, engine)
+
+
+def _moments(problem: Problem, engine: ComputeEngine) -> Optimised:
+    """Solve a batch whose objective is a function of means and covariances."""
     if problem.objective == "hrp":
         return _hierarchy(problem)
     if problem.objective == "risk_parity":
         return risk_parity(problem.terms, problem.covariance, problem.shares)
     if problem.objective == "maximum_sharpe":
         return largest_sharpe(problem.terms, problem.covariance, problem.expected, problem.risk_free_rate)
-    made, count = region(problem.terms), len(problem.assets)
-    linear = torch.zeros_like(made.linear)
-    if linear.shape[1] > count:
-        linear[:, count:] = torch.from_numpy(np.stack([terms.costs for terms in problem.terms]))
-    aversion = torch.tensor([case.risk_aversion for case in problem.cases], dtype=torch.float64)
-    if scenarios is not None:
-        weights = problem.probability
-        given = None if weights is None else torch.from_numpy(weights)
-        made = made._replace(linear=linear)
-        return least_shortfall(made, scenarios, problem.level, given, aversion, problem.tolerance)
+    made, aversion = _costed(problem)
+    linear, count = made.linear, len(problem.assets)
     if problem.objective == "mean_variance":
         linear[:, :count] = -problem.expected
     quadratic = torch.zeros_like(made.quadratic)
     quadratic[:, :count, :count] = 2 * aversion[:, None, None] * problem.covariance
     many = len(problem.cases) >= _BATCH and engine.device.type != "cpu"
     solver = problem.solver if problem.solver != "auto" else "admm" if many else "interior_point"
-    return least_quadratic(made._replace(quadratic=quadratic, linear=linear), engine, solver, problem.tolerance)
+    return least_quadratic(made._replace(quadratic=quadratic), engine, solver, problem.tolerance)
+
+
+def _tails(problem: Problem, engine: ComputeEngine) -> Optimised:
+    made, aversion = _costed(problem)
+    given = None if problem.probability is None else torch.from_numpy(problem.probability)
+    return least_shortfall(
+        made, problem.returns, problem.level, given, aversion, problem.solver, problem.tolerance, engine
+    )
+
+
+def _costed(problem: Problem) -> tuple[Programme, Tensor]:
+    """The feasible sets with what trading costs as linear function, and the risk aversions."""
+    made, count = region(problem.terms), len(problem.assets)
+    if made.linear.shape[1] > count:
+        made.linear[:, count:] = torch.from_numpy(np.stack([terms.costs for terms in problem.terms]))
+    return made, torch.tensor([case.risk_aversion for case in problem.cases], dtype=torch.float64)
 
 
 def _hierarchy(problem: Problem) -> Optimised:
@@ -265,14 +275,14 @@ def _hierarchy(problem: Problem) -> Optimised:
     return Optimised(weights, deviation, torch.full_like(deviation, torch.nan), 1, "recursion")
 
 
-def _allocation(problem: Problem, index: int, row: int, found: Optimised, engine: ComputeEngine) -> Allocation:
+def _allocation(problem: Problem, index: int, found: Optimised, engine: ComputeEngine) -> Allocation:
     terms = problem.terms[index]
-    weights = found.x[row, : len(problem.assets)].numpy().copy()
+    weights = found.x[index, : len(problem.assets)].numpy().copy()
     covariance = problem.covariance[index].numpy()
     pull = covariance @ weights
     variance = float(weights @ pull)
     trade = np.abs(weights - terms.previous)
-    value, gap = float(found.value[row]), float(found.gap[row])
+    value, gap = float(found.value[index]), float(found.gap[index])
     shortfall = None
     cost = float(terms.costs @ trade)
     if problem.objective == "minimum_cvar":

@@ -14,7 +14,11 @@ from nautilus_metal.risk.book import Array
 from nautilus_metal.risk.checks import above, finite
 
 OBJECTIVES = ("minimum_variance", "mean_variance", "maximum_sharpe", "risk_parity", "minimum_cvar", "hrp")
-SOLVERS = ("auto", "admm", "interior_point")
+SOLVERS = {
+    "minimum_variance": ("auto", "interior_point", "admm"),
+    "mean_variance": ("auto", "interior_point", "admm"),
+    "minimum_cvar": ("auto", "interior_point", "proximal_newton"),
+}
 _UNCOSTED = ("risk_parity", "hrp")
 _DEFAULT = Constraints()
 
@@ -88,8 +92,9 @@ def read(
     """Read and check what `optimise_many` is asked; parameters and errors as there."""
     if objective not in OBJECTIVES:
         raise InputError(f"`objective` must be one of {', '.join(OBJECTIVES)}, was {objective!r}")
-    if solver not in SOLVERS:
-        raise InputError(f"`solver` must be one of {', '.join(SOLVERS)}, was {solver!r}")
+    solvers = SOLVERS.get(objective, ("auto",))
+    if solver not in solvers:
+        raise InputError(f"`solver` must be one of {', '.join(solvers)} for {objective}, was {solver!r}")
     if not cases:
         raise InputError("`cases` must hold at least one problem, was empty")
     above(tolerance, 0.0, "`tolerance`")

@@ -1,175 +1,134 @@
-"""Least expected shortfall over scenarios, without the linear programme: proximal steps on the tail's weights."""
+"""Least expected shortfall over scenarios, without the linear programme: many problems, by the size of each."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from nautilus_metal.engine import ComputeEngine, threads_for
 from nautilus_metal.engine.cancel import checkpoint
-from nautilus_metal.kernels.portfolio import Programme, linear_bound, times
+from nautilus_metal.kernels.portfolio import Programme, linear_bound
 from nautilus_metal.kernels.portfolio_interior import interior_point
-from nautilus_metal.kernels.portfolio_tail import Tail, shortfall, smoothed_shortfall
+from nautilus_metal.kernels.portfolio_tail import TailTerm, shortfall
+from nautilus_metal.risk.allocation_proximal import proximal_newton
 from nautilus_metal.risk.allocation_quadratic import Optimised
 from nautilus_metal.risk.allocation_scenarios import Scenarios
+from nautilus_metal.risk.book import Array
 
-_OUTER, _INNER, _HALVINGS = 40, 8, 8
-_SHRINK = 0.25
-_EDGE = 2  # scenarios at the tail's edge for each asset: with fewer, Newton's matrix tells too little
+_DIRECT = 2**14  # scenarios of a problem up to which the interior point is the faster of the two
+_TOGETHER = 2**20  # scenarios of a batch at once by the interior point
+_LOSSES = 2**27  # losses of a batch at once by proximal steps
+_EXACT = 1e-9
 
 
 def least_shortfall(
     programme: Programme,
-    scenarios: Scenarios,
+    returns: Array,
     level: float,
     probability: Tensor | None,
     aversion: Tensor,
+    solver: str,
     tolerance: float,
+    engine: ComputeEngine,
 ) -> Optimised:
     r"""Minimise a linear function plus :math:`\gamma` times the expected shortfall over a batch of feasible sets.
 
-    The shortfall is the largest of :math:`\sum_s p_s \ell_s(w)` over the weights p that a tail may have. Steps of a
-    proximal method on p (the augmented Lagrangian's) make it smooth; each is solved by Newton's method, whose matrix
-    sums over the few scenarios at the tail's edge. So a step costs one product with all scenarios and sums over a
-    tail, and every p on the way gives, with the multipliers of the step's programme, a lower bound of the optimum.
+    By an interior point on the host, whose steps sum over all scenarios, or by `proximal_newton` on the device, whose
+    steps sum over tails.
 
     Parameters
     ----------
     programme : Programme
         The sets, and the linear function; its quadratic term is not used.
-    scenarios : Scenarios
-        Returns of the first variables.
+    returns : ndarray, shape (scenarios, assets)
+        Of the first variables.
     level : float
         Confidence level.
     probability : Tensor, optional
         Of each scenario in each problem, shape (B, scenarios), float64 on the host; even where not given.
     aversion : Tensor
         Gamma, shape (B,).
+    solver : {"auto", "interior_point", "proximal_newton"}
+        "auto" decides by how many scenarios a problem has.
     tolerance : float
-        Stop at a gap of this share of the shortfall.
-
-    References
-    ----------
-    Rockafellar and Uryasev (2000), "Optimization of conditional value-at-risk", Journal of Risk 2.
-    Rockafellar (1976), "Augmented Lagrangians and applications of the proximal point algorithm in convex
-    programming", Mathematics of Operations Research 1(2).
-    Qi and Sun (1993), "A nonsmooth version of Newton's method", Mathematical Programming 58.
+        Of the gap, as a share of the shortfall, for `proximal_newton`.
+    engine : ComputeEngine
+        Where `proximal_newton` works.
     """
-    search = _Search(programme, scenarios, level, probability, aversion)
-    for outer in range(_OUTER):
-        search.proximal_step(tolerance)
-        if search.done(tolerance) or outer == _OUTER - 1:
-            break
-        search.sharpen()
-    return Optimised(
-        search.best, search.upper, (search.upper - search.lower).clamp(min=0), search.steps, "proximal Newton"
+    count, assets = returns.shape
+    seen = count if probability is None else int((probability > 0).sum(-1).max())
+    direct = seen <= _DIRECT if solver == "auto" else solver == "interior_point"
+    scenarios = None if direct else Scenarios(engine, returns)
+    table = _table(returns) if direct else None
+    found = []
+    share = max(1, _TOGETHER // seen if direct else _LOSSES // count)
+    for index in torch.arange(len(aversion)).split(share):
+        part = programme.take(index), level, None if probability is None else probability[index], aversion[index]
+        with threads_for(len(index) * seen * assets):
+            if table is not None:
+                found.append(_direct(part[0], *table, *part[1:]))
+            elif scenarios is not None:
+                found.append(proximal_newton(part[0], scenarios, *part[1:], tolerance))
+    x, value, gap = (torch.cat([getattr(one, name) for one in found]) for name in ("x", "value", "gap"))
+    return Optimised(x, value, gap, max(one.iterations for one in found), found[0].solver)
+
+
+def _table(returns: Array) -> tuple[Tensor, float]:
+    """Returns in a unit of their own order, with a column of ones, and the unit."""
+    exact = torch.from_numpy(np.array(returns, dtype=np.float64))
+    unit = float(exact.square().mean().sqrt()) or 1.0
+    return torch.cat([exact / unit, torch.ones_like(exact[:, :1])], dim=1), unit
+
+
+def _direct(
+    programme: Programme, table: Tensor, unit: float, level: float, probability: Tensor | None, aversion: Tensor
+) -> Optimised:
+    """Solve a batch by the interior point, and take the bound that its multipliers give."""
+    assets = table.shape[1] - 1
+    tail = _tail(table, level, probability, len(aversion))
+    size = aversion * unit
+    linear = programme.linear / size[:, None]
+    found = interior_point(_with_threshold(programme._replace(linear=linear), assets), _EXACT, tail, checkpoint)
+    x = torch.cat([found.x[:, :assets], found.x[:, assets + 1 :]], dim=1)
+    x = torch.minimum(torch.maximum(x, programme.lower), programme.upper)
+    losses = -unit * tail.across(torch.nn.functional.pad(x[:, :assets], (0, 1)))
+    even = probability is None
+    risk = shortfall(losses, level, None if even else tail.mass * (1 - level))
+    value = aversion * risk + (programme.linear * x).sum(-1)
+    assert found.tail_dual is not None
+    weight = torch.minimum(found.tail_dual, tail.mass) * (tail.mass > 0)
+    slope = programme.linear.clone()
+    slope[:, :assets] -= size[:, None] * tail.pull(weight / weight.sum(-1, keepdim=True))[:, :assets]
+    duals = size[:, None] * found.equal_dual, size[:, None] * found.row_dual
+    bound = linear_bound(slope, programme, *duals)
+    return Optimised(x, value, (value - bound).clamp(min=0), found.iterations, "interior_point")
+
+
+def _tail(table: Tensor, level: float, probability: Tensor | None, problems: int) -> TailTerm:
+    """The scenarios that each problem sees: all of them, or a copy of its own."""
+    if probability is None:
+        mass = table.new_full((problems, len(table)), 1 / len(table) / (1 - level))
+        return TailTerm(table[None], mass)
+    seen = int((probability > 0).sum(-1).max())
+    mass = probability / (1 - level)
+    if seen == len(table):
+        return TailTerm(table[None], mass)
+    index = (probability > 0).to(torch.int8).sort(dim=-1, descending=True, stable=True).indices[:, :seen]
+    return TailTerm(table[index], mass.gather(-1, index))
+
+
+def _with_threshold(programme: Programme, assets: int) -> Programme:
+    """Make room for the value at risk behind the weights: a variable without bounds, with a slope of one."""
+
+    def wider(field: Tensor, entry: float) -> Tensor:
+        column = torch.full_like(field[..., :1], entry)
+        return torch.cat([field[..., :assets], column, field[..., assets:]], dim=-1)
+
+    linear = wider(programme.linear, 1.0)
+    return programme._replace(
+        quadratic=linear.new_zeros(*linear.shape, linear.shape[1]),
+        linear=linear,
+        lower=wider(programme.lower, -torch.inf),
+        upper=wider(programme.upper, torch.inf),
+        equal=wider(programme.equal, 0.0),
+        rows=wider(programme.rows, 0.0),
     )
-
-
-class _Search:
-    """The iterate of `least_shortfall`."""
-
-    def __init__(
-        self, programme: Programme, scenarios: Scenarios, level: float, probability: Tensor | None, aversion: Tensor
-    ) -> None:
-        self._programme, self._scenarios, self._level, self._aversion = programme, scenarios, level, aversion
-        self._assets, self.steps, self._taken = scenarios.assets, 0, 0
-        self.x = _centre(programme, self._assets)
-        self._losses = scenarios.losses(self.x[:, : self._assets])
-        count = len(self.x)
-        if probability is None:
-            self._given = None
-            self._probability = self._losses.new_full((1, 1), 1 / scenarios.count).expand(count, scenarios.count)
-        else:
-            self._given = self._probability = probability.to(scenarios.dtype).to(self._losses.device)
-        self._centre = torch.ones_like(self._losses)
-        spread = (self._losses - self._losses.mean(-1, keepdim=True)).square().mean(-1).sqrt()
-        self._width = (spread.clamp(min=1e-9) * (1 - level)).contiguous()
-        self.best, self.upper = self.x, self._objective(self.x, self._losses)
-        self.lower = torch.full_like(self.upper, -torch.inf)
-
-    def done(self, tolerance: float) -> bool:
-        """Whether every problem's gap is small."""
-        scale = (self.upper - (self._programme.linear * self.best).sum(-1)).abs()
-        return bool((self.upper - self.lower <= tolerance * scale.clamp(min=1e-12)).all())
-
-    def sharpen(self) -> None:
-        """Centre the smoothing at the tail's weights now, and narrow it."""
-        tail = self._tail(self._losses)
-        self._centre = tail.density
-        wide = tail.free.sum(-1) > _EDGE * self._assets
-        others = 0.5 if self._taken <= 2 else 1.0 if self._taken < _INNER else 2.0
-        self._width = torch.where(wide, _SHRINK, others).to(self._width.dtype) * self._width
-
-    def proximal_step(self, tolerance: float) -> None:
-        """Minimise the smoothed objective by Newton steps."""
-        for self._taken in range(1, _INNER + 1):
-            checkpoint()
-            tail = self._tail(self._losses)
-            slope, curvature = self._derivatives(tail.density, tail.free)
-            step = self._newton(slope, curvature)
-            drop = (slope * (step - self.x)).sum(-1)
-            if not self._move(step, tail.value, drop) or self.done(tolerance):
-                return
-            width = self._width.to("cpu").to(torch.float64)
-            if bool((-drop <= 1e-3 * (self.upper - self.lower).clamp(min=1e-3 * tolerance * width)).all()):
-                return
-
-    def _tail(self, losses: Tensor) -> Tail:
-        return smoothed_shortfall(losses, self._probability, self._level, self._centre, self._width)
-
-    def _objective(self, x: Tensor, losses: Tensor) -> Tensor:
-        return self._aversion * shortfall(losses, self._level, self._given) + (self._programme.linear * x).sum(-1)
-
-    def _derivatives(self, density: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
-        """Slope and curvature of the smoothed objective in all variables, float64 on the host."""
-        width = self._width.to("cpu").to(torch.float64)[:, None]
-        weight = (self._probability * density).to("cpu").to(torch.float64)
-        weight /= weight.sum(-1, keepdim=True)  # rounding must not spoil the bound
-        edge = (self._probability * free).to("cpu").to(torch.float64) / width
-        pairs = [self._scenarios.moments(*pair) for pair in zip(weight, edge, strict=True)]
-        slope = self._programme.linear.clone()
-        slope[:, : self._assets] -= self._aversion[:, None] * torch.stack([total for total, _ in pairs])
-        curvature = torch.zeros_like(self._programme.quadratic)
-        inner = torch.stack([scatter for _, scatter in pairs]) * self._aversion[:, None, None]
-        curvature[:, : self._assets, : self._assets] = inner
-        return slope, curvature
-
-    def _newton(self, slope: Tensor, curvature: Tensor) -> Tensor:
-        """Minimise the model of the smoothed objective, and take the bound that its multipliers give."""
-        size = slope.abs().amax(-1)
-        curvature.diagonal(dim1=-2, dim2=-1).add_(1e-9 * size[:, None])
-        model = self._programme._replace(quadratic=curvature, linear=slope - times(curvature, self.x))
-        found = interior_point(model)
-        self.steps += 1
-        bound = linear_bound(slope, self._programme, found.equal_dual, found.row_dual)
-        self.lower = torch.maximum(self.lower, bound)
-        return found.x
-
-    def _move(self, aim: Tensor, value: Tensor, drop: Tensor) -> bool:
-        """Go towards `aim` as far as it lowers the smoothed objective; return whether anything moved."""
-        change = self._scenarios.losses((aim - self.x)[:, : self._assets])
-        value = self._whole(value, self.x)
-        length = torch.ones_like(drop)
-        for _ in range(_HALVINGS):
-            losses = self._losses + length.to(change.dtype).to(change.device)[:, None] * change
-            x = self.x + length[:, None] * (aim - self.x)
-            ahead = self._whole(self._tail(losses).value, x)
-            noise = 1e-12 + 4 * torch.finfo(change.dtype).eps * value.abs()
-            falls = ahead <= value + 1e-4 * length * drop + noise
-            if bool(falls.all()):
-                break
-            length = torch.where(falls, length, length / 2)
-        self.x, self._losses = x, losses
-        upper = self._objective(x, losses)
-        better = upper < self.upper
-        self.best = torch.where(better[:, None], x, self.best)
-        self.upper = torch.where(better, upper, self.upper)
-        return bool(((-drop) > 1e-14).any())
-
-    def _whole(self, smoothed: Tensor, x: Tensor) -> Tensor:
-        return self._aversion * smoothed.to("cpu").to(torch.float64) + (self._programme.linear * x).sum(-1)
-
-
-def _centre(programme: Programme, assets: int) -> Tensor:
-    """Feasible points of little concentration."""
-    quadratic = torch.zeros_like(programme.quadratic)
-    quadratic[:, :assets, :assets] = torch.eye(assets, dtype=torch.float64)
-    return interior_point(programme._replace(quadratic=quadratic, linear=1e-3 * programme.linear)).x

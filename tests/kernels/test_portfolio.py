@@ -4,6 +4,7 @@ import clarabel
 import numpy as np
 import pytest
 import scipy.cluster.hierarchy
+import scipy.optimize
 import scipy.spatial.distance
 import torch
 from scipy import sparse
@@ -15,7 +16,7 @@ from nautilus_metal.kernels.portfolio_hierarchy import (
     single_linkage_order,
 )
 from nautilus_metal.kernels.portfolio_interior import interior_point
-from nautilus_metal.kernels.portfolio_tail import shortfall, smoothed_shortfall
+from nautilus_metal.kernels.portfolio_tail import TailTerm, shortfall, smoothed_shortfall
 
 COUNT, SIZE = 8, 12
 
@@ -142,6 +143,51 @@ def test_the_smoothing_approaches_the_shortfall_and_its_weights_are_those_of_a_t
         assert last is None or bool((off < last).all())
         last = off
     assert float(last.max()) < 2e-2
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["shared scenarios", "own scenarios"])
+def test_a_tail_in_the_interior_point_is_the_linear_programme(own):
+    draw = np.random.default_rng(8)
+    count, scenarios, assets, level = 3, 80, 5, 0.9
+    returns = draw.standard_t(4, size=(count if own else 1, scenarios, assets)) + 0.1
+    mass = draw.dirichlet(np.ones(scenarios), size=count) / (1 - level)
+    mass[:, :7] = 0.0  # scenarios that are not there
+    mass /= mass.sum(axis=1, keepdims=True) * (1 - level)
+    costs = draw.normal(size=(count, assets)) * 0.1
+    rows = np.concatenate([returns, np.ones((*returns.shape[:2], 1))], axis=2)
+    wide, ends = np.ones((count, assets)), np.full((count, 1), np.inf)
+    arrays = (
+        np.zeros((count, assets + 1, assets + 1)), np.hstack([costs, wide[:, :1]]), np.hstack([0 * wide, -ends]),
+        np.hstack([0.5 * wide, ends]), np.hstack([wide, 0 * wide[:, :1]])[:, None], wide[:, :1],
+        np.zeros((count, 0, assets + 1)), np.zeros((count, 0)),
+    )  # fmt: skip
+    term = TailTerm(torch.from_numpy(rows), torch.from_numpy(mass))
+    found = interior_point(Programme(*map(torch.from_numpy, arrays)), 1e-10, term)
+    for i in range(count):
+        own_rows = rows[i if own else 0]
+        reference = scipy.optimize.linprog(
+            np.concatenate([costs[i], [1.0], mass[i]]), A_ub=-np.hstack([own_rows, np.eye(scenarios)]),
+            b_ub=np.zeros(scenarios), A_eq=[[1.0] * assets + [0.0] * (1 + scenarios)], b_eq=[1.0],
+            bounds=[(0, 0.5)] * assets + [(None, None)] + [(0, None)] * scenarios,
+        )  # fmt: skip
+        losses = -torch.from_numpy(returns[i if own else 0]) @ found.x[i, :assets]
+        value = float(shortfall(losses[None], level, torch.from_numpy(mass[i : i + 1] * (1 - level)))[0])
+        value += float(costs[i] @ found.x[i, :assets].numpy())
+        assert value == pytest.approx(reference.fun, rel=1e-8)
+        np.testing.assert_allclose((found.tail_dual[i, 7:]).sum(), 1.0, atol=1e-8)
+        assert bool((found.tail_dual[i, 7:] <= term.mass[i, 7:] + 1e-9).all())
+
+
+def test_what_is_called_between_steps_may_end_them(programme):
+    calls = []
+
+    def enough():
+        calls.append(1)
+        if len(calls) == 3:
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        interior_point(programme, between=enough)
 
 
 def test_the_slope_of_the_smoothing_is_its_weights():

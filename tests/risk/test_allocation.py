@@ -86,21 +86,28 @@ def sample():
     return draw.standard_t(5, size=(600, 8)) * np.linspace(0.005, 0.02, 8) + draw.normal(size=(600, 1)) * 0.005 + 4e-4
 
 
-@pytest.mark.parametrize("objective", ["minimum_variance", "mean_variance", "minimum_cvar"])
-@pytest.mark.parametrize("solver", ["interior_point", "admm"])
+@pytest.mark.parametrize(
+    ("objective", "solver"),
+    [
+        ("minimum_variance", "admm"), ("mean_variance", "admm"), ("minimum_cvar", "proximal_newton"),
+        ("minimum_cvar", "interior_point"),
+    ],
+)  # fmt: skip
 def test_each_device_finds_the_same(sample, engine, objective, solver):
     constraints = Constraints(upper=0.4, previous=0.125, turnover=0.8, costs=1e-4)
     exact = optimise(sample, objective, constraints=constraints, device="cpu", solver="interior_point")
     found = optimise(sample, objective, constraints=constraints, engine=engine, solver=solver, tolerance=1e-4)
     assert found.status == "optimal"
+    assert found.solver.startswith(solver)
+    assert found.device == str(engine.device) if solver != "interior_point" else "cpu"
     assert found.value == pytest.approx(exact.value, rel=1e-4)
     assert found.turnover <= 0.8 + 1e-6
     assert found.weights.max() <= 0.4 + 1e-6
 
 
 def test_a_gap_bounds_what_is_left(sample):
-    best = optimise(sample, "minimum_cvar", device="cpu", tolerance=1e-6)
-    rough = optimise(sample, "minimum_cvar", device="cpu", tolerance=0.05)
+    best = optimise(sample, "minimum_cvar", device="cpu")
+    rough = optimise(sample, "minimum_cvar", device="cpu", solver="proximal_newton", tolerance=0.05)
     assert rough.value >= best.value - best.gap
     assert rough.value - rough.gap <= best.value
     assert best.value == pytest.approx(shortfall(-sample @ best.weights), rel=1e-9)
@@ -116,6 +123,31 @@ def test_a_batch_is_what_its_problems_are_alone(sample):
             assert one.value == pytest.approx(alone.value, rel=2e-5)
             assert one.expected_return >= case.constraints.target_return - 1e-8
         assert np.all(np.diff([one.value for one in together]) >= -1e-8)
+
+
+def test_problems_that_are_done_leave_a_batch_of_proximal_steps(sample, engine, monkeypatch):
+    from nautilus_metal.risk.allocation_proximal import _Search
+
+    sizes, original = [], _Search.proximal_step
+
+    def step(search, tolerance):
+        sizes.append(len(search.x))
+        original(search, tolerance)
+
+    monkeypatch.setattr(_Search, "proximal_step", step)
+    cases = [Case(Constraints(upper=upper)) for upper in (0.125, 0.2, 0.5, 1.0)]  # the first leaves no choice
+    cases += bootstrap_cases(600, 3, seed=1)
+    found = optimise_many(sample, "minimum_cvar", cases, engine=engine, solver="proximal_newton", tolerance=1e-4)
+    assert sizes[0] == len(cases)
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] < len(cases)
+    for case, one in zip(cases, found, strict=True):
+        alone = optimise(
+            sample, "minimum_cvar", constraints=case.constraints, probability=case.probability, device="cpu"
+        )
+        assert one.status == "optimal"
+        assert one.value == pytest.approx(alone.value, rel=1e-4)
+        assert one.value - one.gap <= alone.value
 
 
 def test_a_history_sees_its_windows_alone(sample):
@@ -172,6 +204,8 @@ def test_constraints_that_conflict_are_named(sample, constraints, words):
     [
         ({"objective": "best"}, "`objective` must be one of"),
         ({"solver": "simplex"}, "`solver` must be one of"),
+        ({"objective": "minimum_cvar", "solver": "admm"}, "one of auto, interior_point, proximal_newton for"),
+        ({"objective": "hrp", "solver": "admm"}, "`solver` must be one of auto for hrp"),
         ({"assets": ("A",)}, "`assets` must be 8 different names"),
         ({"risk_aversion": 0.0}, "`risk_aversion` must be above 0"),
         ({"tolerance": 0.0}, "`tolerance` must be above 0"),
@@ -219,11 +253,11 @@ def test_a_large_case_in_float32_is_certified():
 def test_scenarios_that_do_not_fit_pass_through_the_device_in_pieces(sample, engine, monkeypatch):
     from nautilus_metal.risk import allocation_scenarios
 
-    whole = optimise(sample, "minimum_cvar", engine=engine)
+    whole = optimise(sample, "minimum_cvar", engine=engine, solver="proximal_newton")
     monkeypatch.setattr(allocation_scenarios, "room", lambda _: 1)
     scenarios = allocation_scenarios.Scenarios(engine, sample)
     assert scenarios.streamed == (engine.device.type != "cpu")
-    pieces = optimise(sample, "minimum_cvar", engine=engine)
+    pieces = optimise(sample, "minimum_cvar", engine=engine, solver="proximal_newton")
     assert pieces.value == pytest.approx(whole.value, rel=1e-5)
 
 
