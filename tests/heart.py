@@ -28,7 +28,7 @@ class Heart:
             self.late.append(min(late - waited, computed))
 
     def _spent(self) -> tuple[float, float]:
-        """Seconds since the last call that our threads computed, and that one was ready without a processor."""
+        """Seconds since the last call that our threads computed, and that they were ready without a processor."""
         computed = waited = 0.0
         for thread in threading.enumerate():
             if thread is threading.main_thread() or thread.name.startswith("nautilus-metal"):
@@ -37,6 +37,6 @@ class Heart:
                     stood = int(stat.read_text().split()[1]) * 1e-9
                     ran = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
                     before = self._before.get(thread.native_id, (ran, stood))
-                    computed, waited = computed + ran - before[0], max(waited, stood - before[1])
+                    computed, waited = computed + ran - before[0], waited + stood - before[1]
                     self._before[thread.native_id] = ran, stood
         return computed, waited

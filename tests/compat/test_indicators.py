@@ -13,7 +13,7 @@ from nautilus_metal import (
     initialize_metal_acceleration,
     optimize_for_technical_indicators,
 )
-from nautilus_metal.engine import fused
+from nautilus_metal.engine import fused, shared_engine
 from nautilus_metal.errors import InputError
 from nautilus_metal.indicators import MetalBollingerBands, MetalMACD, MetalRSI
 
@@ -132,10 +132,11 @@ def test_compiled_loops_are_used_once_they_are_prepared(prices, monkeypatch):
     assert fused._kernels["numba"].verdicts == {}
     initialize_metal_acceleration(enable_logging=False)
     assert fused._kernels["numba"].verdicts == {"rsi": True, "macd": True, "bollinger": True}
+    cpu = shared_engine("cpu")
     rsi, macd, bands = (asyncio.run(indicator(prices)) for indicator in ALL)
-    np.testing.assert_array_equal(rsi.values, MetalRSI(14).compute(prices))
-    np.testing.assert_array_equal([macd.values, macd.signal_line, macd.histogram], MetalMACD().compute(prices))
-    np.testing.assert_array_equal(bands.upper_band, MetalBollingerBands().compute(prices).upper)
+    np.testing.assert_array_equal(rsi.values, MetalRSI(14).compute(prices, cpu))
+    np.testing.assert_array_equal([macd.values, macd.signal_line, macd.histogram], MetalMACD().compute(prices, cpu))
+    np.testing.assert_array_equal(bands.upper_band, MetalBollingerBands().compute(prices, cpu).upper)
     for before, after in zip(eager, (rsi, macd, bands), strict=True):
         np.testing.assert_allclose(after.values, before.values, rtol=0, atol=1e-8)
         np.testing.assert_array_equal(after.signals, before.signals)
