@@ -31,9 +31,10 @@ WINDOW, MIN_OBSERVATIONS = 1_000, 250
 HOLDOUT_FROM = "2006-01-01"  # no setting of a risk model was chosen on prices from this day on
 
 
-def prepare(options: BacktestOptions) -> Path:
-    """Check what can be checked before any work, and make the folder of the outputs."""
+def prepare(options: BacktestOptions, settings: Sequence[str] = ()) -> Path:
+    """Check what can be checked before any work, `settings` being those known, and make the folder of the outputs."""
     options.check_models(MODELS)
+    options.check_settings(settings)
     if find_spec("matplotlib") is None:
         raise InputError("report.png needs matplotlib: pip install 'nautilus_metal[examples]'")
     shared_engine(options.device)

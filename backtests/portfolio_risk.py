@@ -6,7 +6,9 @@ Runs by `python backtests/portfolio_risk.py` and by `nautilus-metal backtest por
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+
+import msgspec
 
 ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
@@ -14,7 +16,7 @@ if ROOT not in sys.path:
 
 from nautilus_trader.backtest.config import BacktestEngineConfig  # noqa: E402
 from nautilus_trader.backtest.engine import BacktestEngine  # noqa: E402
-from nautilus_trader.config import LoggingConfig  # noqa: E402
+from nautilus_trader.config import LoggingConfig, StrategyConfig  # noqa: E402
 from nautilus_trader.model.currencies import USD  # noqa: E402
 from nautilus_trader.model.enums import AccountType, OmsType  # noqa: E402
 from nautilus_trader.model.objects import Money  # noqa: E402
@@ -37,6 +39,7 @@ from backtests._data import VENUE, Market, sp500_stocks  # noqa: E402
 from nautilus_metal.actors import MetalEngineActor, MetalEngineConfig, RiskActor, RiskActorConfig  # noqa: E402
 from nautilus_metal.cli.backtest import script_main  # noqa: E402
 from nautilus_metal.cli.options import BacktestOptions  # noqa: E402
+from nautilus_metal.errors import InputError  # noqa: E402
 from nautilus_metal.messages import RiskReport  # noqa: E402
 from nautilus_metal.report.series import SeriesCollector  # noqa: E402
 from nautilus_metal.report.store import ReportWriter  # noqa: E402
@@ -45,6 +48,12 @@ from strategies.macd_trend import MACDTrend, MACDTrendConfig  # noqa: E402
 from strategies.risk_scaled import RiskScaled, RiskScaledConfig  # noqa: E402
 from strategies.rsi_reversion import RSIReversion, RSIReversionConfig  # noqa: E402
 
+STRATEGIES: dict[str, tuple[Any, Any]] = {
+    "RSI": (RSIReversion, RSIReversionConfig),
+    "MACD": (MACDTrend, MACDTrendConfig),
+    "BOLL": (BollingerReversion, BollingerReversionConfig),
+    "RISK": (RiskScaled, RiskScaledConfig),
+}
 NOTIONAL = 10_000.0
 VAR_BUDGET, BUDGET_LEVEL = 20_000.0, 0.99
 
@@ -103,15 +112,37 @@ def risk_actor(model: str, market: Market, options: BacktestOptions) -> RiskActo
 
 
 def strategies(market: Market, options: BacktestOptions) -> list[Any]:
-    """Make the four strategies, each on every instrument."""
+    """Make the strategies, each on every instrument: four, or those that the setting `strategies` names."""
     shared: dict[str, Any] = {"bar_types": market.bar_types, "notional": NOTIONAL, "flatten_on_stop": False}
-    scaled = shared | {"notional": 10 * NOTIONAL, "var_budget": VAR_BUDGET, "level": BUDGET_LEVEL}
-    return [
-        RSIReversion(RSIReversionConfig(**shared, order_id_tag="RSI")),
-        MACDTrend(MACDTrendConfig(**shared, order_id_tag="MACD")),
-        BollingerReversion(BollingerReversionConfig(**shared, order_id_tag="BOLL")),
-        RiskScaled(RiskScaledConfig(**scaled, source=source_of(options.models[0]), order_id_tag="RISK")),
-    ]
+    scaled = {"notional": 10 * NOTIONAL, "var_budget": VAR_BUDGET, "level": BUDGET_LEVEL}
+    own = {"RISK": scaled | {"source": source_of(options.models[0])}}
+    chosen = options.settings.get("strategies", list(STRATEGIES))
+    made = []
+    for tag in [chosen] if isinstance(chosen, str) else chosen:
+        if tag not in STRATEGIES:
+            raise InputError(f"`strategies` must be among {', '.join(STRATEGIES)}, was {tag}")
+        strategy, config = STRATEGIES[tag]
+        settings = shared | own.get(tag, {}) | given_settings(tag, options)
+        made.append(strategy(config(**settings, order_id_tag=tag)))
+    return made
+
+
+def settings_of(tag: str) -> list[str]:
+    """Name the fields of a strategy's config that may be set."""
+    fixed = {*StrategyConfig.__struct_fields__, "bar_types", "source"}
+    return [name for name in STRATEGIES[tag][1].__struct_fields__ if name not in fixed]
+
+
+def given_settings(tag: str, options: BacktestOptions) -> dict[str, Any]:
+    """Return what was set of a strategy, ``TAG.field``, each of the type that its config says."""
+    hints, found = get_type_hints(STRATEGIES[tag][1]), {}
+    for name in settings_of(tag):
+        if f"{tag}.{name}" in options.settings:
+            try:
+                found[name] = msgspec.convert(options.settings[f"{tag}.{name}"], hints[name])
+            except msgspec.ValidationError as error:
+                raise InputError(f"`{tag}.{name}`: {error}") from None
+    return found
 
 
 def run(options: BacktestOptions) -> int:
@@ -128,7 +159,7 @@ def run(options: BacktestOptions) -> int:
         The exit code.
     """
     market = sp500_stocks(options.start, options.end)
-    prepare(options)
+    prepare(options, ["strategies", *(f"{tag}.{name}" for tag in STRATEGIES for name in settings_of(tag))])
     engine = build(market, options)
     try:
         with ReportWriter(options.out / REPORTS, RiskReport) as writer:

@@ -1,10 +1,12 @@
 """The options that every backtest has, and their checks."""
 
 import argparse
-from collections.abc import Iterable
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from nautilus_metal.errors import InputError
 
@@ -35,6 +37,8 @@ class BacktestOptions:
         Of the scenario stream.
     progress : bool
         Whether to show the progress bar.
+    settings : mapping
+        What the backtest alone knows, by name.
     """
 
     name: str
@@ -46,6 +50,7 @@ class BacktestOptions:
     out: Path = Path("out")
     seed: int = 0
     progress: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.scenarios < 100:
@@ -54,6 +59,13 @@ class BacktestOptions:
             raise InputError(f"`seed` must be at least 0, was {self.seed}")
         if self.start and self.end and self.end <= self.start:
             raise InputError(f"`end` must be after `start` ({self.start}), was {self.end}")
+
+    def check_settings(self, known: Iterable[str]) -> None:
+        """Raise an `InputError` unless every setting is in `known`."""
+        names = tuple(known)
+        for name in self.settings:
+            if name not in names:
+                raise InputError(f"{self.name} has no setting `{name}`; known are {', '.join(names) or 'none'}")
 
     def check_models(self, known: Iterable[str]) -> None:
         """Raise an `InputError` unless every model is in `known`."""
@@ -79,6 +91,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--end", type=day, metavar="YYYY-MM-DD", help="last day (default: the data's last)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the outputs (default out/NAME)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenarios (default 0)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="NAME=VALUE",
+        help="a setting of this backtest alone, such as RSI.period=21; may be given several times",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -94,7 +114,22 @@ def parsed(name: str, arguments: argparse.Namespace) -> BacktestOptions:
         out=arguments.out or Path("out") / name,
         seed=arguments.seed,
         progress=not arguments.quiet,
+        settings=settings(arguments.settings),
     )
+
+
+def settings(words: Sequence[str]) -> dict[str, Any]:
+    """Read ``name=value`` words; a value is TOML, or text where it is none."""
+    found = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name:
+            raise InputError(f"`set` must be like NAME=VALUE, was {word}")
+        try:
+            found[name] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name] = text
+    return found
 
 
 def day(text: str) -> date:

@@ -127,7 +127,7 @@ def _text(found: dict[str, Any]) -> str:
     from nautilus_metal.report.terminal import table
     from nautilus_metal.report.verdict import percent
 
-    rows = [("level", "VaR", "+-", "ES", "+-")]
+    rows: list[tuple[str, ...]] = [("level", "VaR", "+-", "ES", "+-")]
     for row in found["levels"]:
         amounts = (row[name] for name in ("var", "var_standard_error", "es", "es_standard_error"))
         rows.append((percent(row["level"]), *(f"{amount:,.2f}" for amount in amounts)))
