@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from nautilus_metal.engine.devices import is_out_of_memory
+from nautilus_metal.engine.fused_numba import compile_loop
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.metal import shader
 
@@ -162,17 +163,6 @@ def _metal(name: str) -> Any:
     return torch.mps.compile_shader(shader(name))
 
 
-def _numba(function: Callable[..., Any]) -> Any:
-    """Compile a function, once a machine: numba keeps its work beside the source, or in the user's cache."""
-    from numba import njit
-
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder that the cache may be written to
-        return njit(**options)(function)
-
-
 class Language(NamedTuple):
     """What fused kernels of a device are written in: the type of the device, and the compiler."""
 
@@ -183,7 +173,7 @@ class Language(NamedTuple):
 # A source is the name of a shader, a Python function, or a function that imports Triton and returns its kernels.
 LANGUAGES: dict[str, Language] = {
     "metal": Language("mps", _metal),
-    "numba": Language("cpu", _numba),
+    "numba": Language("cpu", compile_loop),
     "triton": Language("cuda", lambda make: make()),
 }
 

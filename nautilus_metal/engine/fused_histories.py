@@ -8,9 +8,7 @@ busy machine), once a machine: numba keeps its work beside the source, or in the
 written, and a later process takes 1 s, most of it to import numba.
 """
 
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,11 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nautilus_metal.engine.cancel import checkpoint
 from nautilus_metal.engine.compute import ComputeEngine
 from nautilus_metal.engine.fused import FusedKernels, Outputs, fused_kernels
 from nautilus_metal.engine.shared import shared_engine
-from nautilus_metal.engine.threads import threads_for
+from nautilus_metal.engine.threads import share
 from nautilus_metal.kernels.bollinger import bollinger_bands, bollinger_moments
 from nautilus_metal.kernels.fused_loops import bollinger_loop, macd_loop, rsi_loop
 from nautilus_metal.kernels.macd import macd
@@ -110,7 +107,7 @@ def fused_history(
         i, part = task[0], slice(task[1], task[1] + step)
         loop(rows[part], *(out[i, part] for out in outputs), *settings[i])
 
-    _share(work, [(i, start) for i in range(len(settings)) for start in range(0, len(rows), step)], elements)
+    share(work, [(i, start) for i in range(len(settings)) for start in range(0, len(rows), step)], elements)
     return tuple(outputs.reshape(outputs.shape[:2] + history.shape))
 
 
@@ -120,36 +117,6 @@ def prepare_loops() -> None:
     if kernels is not None:
         for name, row in LOOPS.items():
             _trusted(kernels, name, row)
-
-
-def _share(work: Callable[[Any], None], tasks: Sequence[Any], elements: int) -> None:
-    """Do the tasks on this thread, and on as many others as torch may use where the work is worth it."""
-    with threads_for(elements):
-        helpers = min(torch.get_num_threads(), len(tasks)) - 1
-    left = iter(tasks)
-    if helpers < 1:
-        for task in left:
-            checkpoint()
-            work(task)
-        return
-    stop = threading.Event()
-
-    def help_out() -> None:
-        for task in left:  # the interpreter's lock makes each step of a list's iterator one
-            if stop.is_set():
-                return
-            work(task)
-
-    with ThreadPoolExecutor(helpers) as pool:
-        helping = [pool.submit(help_out) for _ in range(helpers)]
-        try:
-            for task in left:
-                checkpoint()
-                work(task)
-        finally:
-            stop.set()
-    for one in helping:
-        one.result()
 
 
 def _trusted(kernels: FusedKernels, name: str, row: Loop) -> Callable[..., None] | None:

@@ -1,9 +1,14 @@
-"""How many CPU threads a piece of work is worth."""
+"""How many CPU threads a piece of work is worth, and work shared among them."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+
+from nautilus_metal.engine.cancel import checkpoint
 
 SMALL = 2**21  # elements under which waiting for a second thread costs more than it does, above all on a busy machine
 
@@ -29,3 +34,33 @@ def threads_for(elements: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def share(work: Callable[[Any], None], tasks: Sequence[Any], elements: int) -> None:
+    """Do the tasks on this thread, and on as many others as torch may use where the work is worth it."""
+    with threads_for(elements):
+        helpers = min(torch.get_num_threads(), len(tasks)) - 1
+    left = iter(tasks)
+    if helpers < 1:
+        for task in left:
+            checkpoint()
+            work(task)
+        return
+    stop = threading.Event()
+
+    def help_out() -> None:
+        for task in left:  # the interpreter's lock makes each step of a list's iterator one
+            if stop.is_set():
+                return
+            work(task)
+
+    with ThreadPoolExecutor(helpers) as pool:
+        helping = [pool.submit(help_out) for _ in range(helpers)]
+        try:
+            for task in left:
+                checkpoint()
+                work(task)
+        finally:
+            stop.set()
+    for one in helping:
+        one.result()

@@ -100,19 +100,45 @@ def bridge_matrix(steps: int) -> NDArray[np.float64]:
     True
     """
     level = np.zeros((steps + 1, steps))
-    level[steps, 0] = np.sqrt(steps)
-    gaps, used = [(0, steps)], 1
+    nodes, weights = bridge_order(steps)
+    for used, ((left, middle, right), (before, after, fresh)) in enumerate(zip(nodes, weights, strict=True)):
+        level[middle] = before * level[left] + after * level[right]
+        level[middle, used] = fresh
+    return np.diff(level, axis=0)
+
+
+@lru_cache(maxsize=16)
+def bridge_order(steps: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The nodes of a Brownian bridge in their order, and how each follows from its neighbours and a normal.
+
+    Parameters
+    ----------
+    steps : int
+        Equal steps, each of variance 1.
+
+    Returns
+    -------
+    nodes, weights : ndarray
+        Shape (steps, 3): left neighbour, node and right neighbour (node 0 is the start), and the weights of the left
+        one, the right one and the normal.
+
+    Examples
+    --------
+    >>> bridge_order(2)[0].tolist()
+    [[0, 2, 0], [0, 1, 2]]
+    """
+    nodes, weights = [(0, steps, 0)], [(0.0, 0.0, np.sqrt(steps))]
+    gaps = [(0, steps)]
     while gaps:
         left, right = gaps.pop(0)
         if right - left < 2:
             continue
         middle = (left + right) // 2
         share = (middle - left) / (right - left)
-        level[middle] = (1.0 - share) * level[left] + share * level[right]
-        level[middle, used] = np.sqrt((middle - left) * (right - middle) / (right - left))
-        used += 1
+        nodes.append((left, middle, right))
+        weights.append((1.0 - share, share, np.sqrt((middle - left) * (right - middle) / (right - left))))
         gaps += [(left, middle), (middle, right)]
-    return np.diff(level, axis=0)
+    return np.array(nodes, dtype=np.int64), np.array(weights)
 
 
 def stream_seed(seed: int, stream: int) -> int:

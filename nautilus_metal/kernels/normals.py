@@ -174,6 +174,12 @@ def _scrambled(seed: int, row: int) -> tuple[list[int], int]:
     return (bits * places).sum(axis=1).tolist(), int(words[-1])
 
 
+def direction_numbers(rows: int) -> NDArray[np.int64]:
+    """The direction numbers of the first dimensions, shape (rows, 30), before they are scrambled."""
+    _directions(rows - 1)
+    return np.ascontiguousarray(_direction_table(_TABLE_ROWS * ((rows - 1) // _TABLE_ROWS + 1))[:rows])
+
+
 def _directions(row: int) -> NDArray[np.int64]:
     """Joe and Kuo's (2008) direction numbers of one dimension, as torch has them."""
     if row >= torch.quasirandom.SobolEngine.MAXDIM:

@@ -23,6 +23,7 @@ from nautilus_metal.risk.pricing_streams import can_walk, device_draws, pseudo_s
 Array = NDArray[np.float64]
 Simulate = Callable[[Parameters, Draws], Paths]
 Walk = Callable[[Parameters, Stream, ComputeEngine], Paths]
+Sample = Callable[[int, int, str, int], "list[Moments] | None"]
 
 SAMPLERS = ("pseudo", "antithetic", "sobol")
 
@@ -107,21 +108,23 @@ class Estimate:
 
 
 @dataclass
-class _Moments:
+class Moments:
     """Count, mean (1 + controls, figures, contracts) and centred products (1 + controls, 1 + controls, ...)."""
 
     count: int
     mean: Array
     products: Array
 
-    def __add__(self, other: "_Moments") -> "_Moments":
+    def __add__(self, other: "Moments") -> "Moments":
         count = self.count + other.count
         gap = other.mean - self.mean
         outer = gap[:, None] * gap[None] * (self.count * other.count / count)
-        return _Moments(count, self.mean + gap * (other.count / count), self.products + other.products + outer)
+        return Moments(count, self.mean + gap * (other.count / count), self.products + other.products + outer)
 
 
-def estimate(plan: Plan, num_simulations: int, sampler: str, seed: int, engine: ComputeEngine) -> Estimate:
+def estimate(
+    plan: Plan, num_simulations: int, sampler: str, seed: int, engine: ComputeEngine, fused: Sample | None = None
+) -> Estimate:
     """Simulate and estimate.
 
     Parameters
@@ -136,6 +139,8 @@ def estimate(plan: Plan, num_simulations: int, sampler: str, seed: int, engine: 
         The stream.
     engine : ComputeEngine
         Where to compute.
+    fused : callable, optional
+        A fused kernel's way to the moments of groups of paths; where it has none they are simulated as planned.
 
     Returns
     -------
@@ -146,15 +151,17 @@ def estimate(plan: Plan, num_simulations: int, sampler: str, seed: int, engine: 
     per_group = -(-num_simulations // groups)
     if sampler == "antithetic":
         per_group = max(4, per_group + per_group % 2)  # a standard error takes two pairs
-    elements = per_group * plan.inputs.spot.shape[1] * dimensions(plan)
-    with threads_for(min(elements, _block_elements(engine))):
-        samples = _groups(plan, groups, per_group, sampler, seed, engine)
+    samples = None if fused is None else fused(groups, per_group, sampler, seed)
+    if samples is None:
+        elements = per_group * plan.inputs.spot.shape[1] * dimensions(plan)
+        with threads_for(min(elements, _block_elements(engine))):
+            samples = group_moments(plan, groups, per_group, sampler, seed, engine)
     with np.errstate(invalid="ignore", over="ignore"):  # what overflowed on the device stays NaN or infinite
         values, errors, degrees = _summary(plan, samples)
     return Estimate(values, errors, degrees, per_group * groups)
 
 
-def _summary(plan: Plan, samples: list[_Moments]) -> tuple[Array, Array, int]:
+def _summary(plan: Plan, samples: list[Moments]) -> tuple[Array, Array, int]:
     """Figures, standard errors and their degrees of freedom from one sample or from independent groups."""
     groups, whole = len(samples), samples[0]
     for part in samples[1:]:
@@ -225,8 +232,10 @@ def parameters(inputs: Inputs, count: int, engine: ComputeEngine, gradients: boo
     return Parameters(rows[0], rows[1], rows[2], rows[3], engine.upload(inputs.dividend_yield.unsqueeze(-1)))
 
 
-def _groups(plan: Plan, groups: int, count: int, sampler: str, seed: int, engine: ComputeEngine) -> list[_Moments]:
-    """Moments of each group; small ones are simulated together."""
+def group_moments(
+    plan: Plan, groups: int, count: int, sampler: str, seed: int, engine: ComputeEngine
+) -> list[Moments]:
+    """Moments of each group of paths; small ones are simulated together."""
     seeds = [stream_seed(seed, k) for k in range(groups)]
     together = groups * count * plan.inputs.spot.shape[1] * dimensions(plan)
     if groups == 1 or together > _block_elements(engine):
@@ -237,8 +246,8 @@ def _groups(plan: Plan, groups: int, count: int, sampler: str, seed: int, engine
     return [_moments(part, sampler, engine) for part in figures.split(count, -1)]
 
 
-def _group(plan: Plan, stream: Iterable[Draws | Stream], sampler: str, engine: ComputeEngine) -> _Moments:
-    total: _Moments | None = None
+def _group(plan: Plan, stream: Iterable[Draws | Stream], sampler: str, engine: ComputeEngine) -> Moments:
+    total: Moments | None = None
     for drawn in stream:
         part = _moments(_figures(plan, drawn, engine), sampler, engine)
         total = part if total is None else total + part
@@ -261,7 +270,7 @@ def _figures(plan: Plan, drawn: Draws | Stream, engine: ComputeEngine) -> Tensor
     return torch.stack([path_figures(paths, p, payoff, shape) for payoff, shape in payoffs])
 
 
-def _moments(figures: Tensor, sampler: str, engine: ComputeEngine) -> _Moments:
+def _moments(figures: Tensor, sampler: str, engine: ComputeEngine) -> Moments:
     if sampler == "antithetic":
         figures = figures.unflatten(-1, (2, -1)).mean(-2)
     exact = figures.to(engine.exact_dtype)
@@ -269,10 +278,10 @@ def _moments(figures: Tensor, sampler: str, engine: ComputeEngine) -> _Moments:
     centred = exact - mean.unsqueeze(-1)
     products = [(row * centred).sum(-1) for row in centred]
     moved = engine.download(torch.stack([mean, *products]))
-    return _Moments(figures.shape[-1], moved[0], moved[1:])
+    return Moments(figures.shape[-1], moved[0], moved[1:])
 
 
-def _slopes(whole: _Moments) -> Array:
+def _slopes(whole: Moments) -> Array:
     """Least-squares slopes of each figure on that of the controls, shape (controls, figures, contracts)."""
     products = np.moveaxis(whole.products, (0, 1), (-2, -1))
     width = products.shape[-1]
@@ -292,7 +301,7 @@ def _adjusted(mean: Array, slopes: Array, exact: Array) -> Array:
     return np.asarray(mean[0] - (slopes * (mean[1:] - np.where(np.isfinite(mean[1:]), exact, 0.0))).sum(0))
 
 
-def _residual(whole: _Moments, slopes: Array) -> Array:
+def _residual(whole: Moments, slopes: Array) -> Array:
     """Sum of squares that the controls leave."""
     weights = np.concatenate([np.ones((1, *slopes.shape[1:])), -slopes])
     return np.clip(np.einsum("i...,ij...,j...->...", weights, whole.products, weights), 0.0, None)

@@ -14,6 +14,7 @@ from nautilus_metal.kernels.lattice import lattice
 from nautilus_metal.kernels.path_greeks import ClosedForm, exact_figures, names, pairs
 from nautilus_metal.risk.pricing_checks import Array
 from nautilus_metal.risk.pricing_controls import european_form, geometric_asian_form
+from nautilus_metal.risk.pricing_fused import fused_sample
 from nautilus_metal.risk.pricing_mlx import mlx_figures
 from nautilus_metal.risk.pricing_monte_carlo import Estimate, batch_size, estimate
 from nautilus_metal.risk.pricing_plans import EARLY, alike, early_plan, exercise_dates, make_plan
@@ -147,7 +148,8 @@ def _estimated(request: Request) -> Route:
     plan = make_plan(request.terms, request.engine)
     if request.backend == "mlx":
         plan = replace(plan, figures=mlx_figures(request.terms), walk=None)
-    found = estimate(plan, request.paths, request.sampler, request.seed, request.engine)
+    fused = fused_sample(request.terms, plan, request.engine)
+    found = estimate(plan, request.paths, request.sampler, request.seed, request.engine, fused)
     details = {"steps": plan.steps, "control_variates": len(plan.controls)}
     return _sampled(request, found, "monte_carlo", details)
 
@@ -162,7 +164,8 @@ def _exercised_early(request: Request) -> Route:
         figures = dict.fromkeys(names(1), np.zeros(1)) | {"price": np.array([intrinsic]), "delta": terms.sign.numpy()}
         return _exact(figures, "immediate_exercise", details=details)
     plan = early_plan(terms, request.engine, policy)
-    found = estimate(plan, request.paths, request.sampler, request.seed, request.engine)
+    fused = fused_sample(terms, plan, request.engine, policy)
+    found = estimate(plan, request.paths, request.sampler, request.seed, request.engine, fused)
     return _sampled(
         request, found, "longstaff_schwartz", details | {"steps": plan.steps, "control_variates": len(plan.controls)}
     )
