@@ -67,7 +67,8 @@ def _looped(
 def _sample() -> list[tuple[Tensor, Tensor, Tensor, tuple[int, ...]]]:
     """Both laws, all parameters and some of them."""
     returns = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 97)))
-    start, rows = returns.square().mean(-1), []
+    start = returns.square().mean(-1)
+    rows: list[tuple[Tensor, Tensor, Tensor, tuple[int, ...]]] = []
     for degrees, free in ((np.inf, (0, 1, 2, 3, 4)), (np.inf, (1, 2, 4)), (6.0, (0, 1, 2, 3, 4, 5))):
         parameters = [[0.01, 0.05, 0.04, 0.05, 0.9, degrees], [0.0, 0.2, 0.3, 0.0, 0.5, degrees]]
         rows.append((returns, torch.tensor(parameters, dtype=torch.float64), start, free))

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from nautilus_metal.errors import InputError
 
-_MOST_JUMPS = 6  # in one period: with the intensities that daily data have, the chance of more is below 1e-5
-_MOST_INTENSITY = 1.5
-_STEPS, _TOLERANCE = 300, 1e-7  # of the log-likelihood by period
-_STARTS = (0.02, 0.15)  # intensities
-_RIDGE = 1e-6  # of an asset's variance, so that assets that move alike leave a density
+_MOST_JUMPS = 5  # in one period: with the intensities that daily data have, the chance of more is below 1e-3
+_LEAST_INTENSITY, _MOST_INTENSITY = 1e-6, 1.5
+_STEPS, _TOLERANCE = 200, 1e-6  # of the log-likelihood by period
+_START = 0.2  # intensity
+_RIDGE = 1e-4  # of an asset's variance, so that assets that move alike, or rarely, leave a density
 
 
 class JumpDiffusion(NamedTuple):
@@ -44,8 +44,8 @@ class JumpDiffusion(NamedTuple):
 def fit_jump_diffusion(returns: Tensor) -> JumpDiffusion:
     """Fit by expectation maximisation, with the number of each period's jumps and their sum as what is not seen.
 
-    Given the number, both are normal, so that each step has a closed form and raises the likelihood; the better of
-    two starts counts (rare large jumps, and frequent ones).
+    Given the number, both are normal, so that each step has a closed form and raises the likelihood. The diffusion's
+    variances are kept a little above zero.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def fit_jump_diffusion(returns: Tensor) -> JumpDiffusion:
         )
     scale = returns.std(dim=-1, correction=0)
     units = returns / scale[:, None]
-    best = max((_climb(units, start) for start in _STARTS), key=lambda fit: fit.log_likelihood)
+    best = _climb(units, _START)
     pair = scale[:, None] * scale
     return JumpDiffusion(
         best.mean * scale,
@@ -95,15 +95,15 @@ def _climb(x: Tensor, intensity: float) -> JumpDiffusion:
         -math.inf, False,
     )  # fmt: skip
     ones = torch.cat([x, torch.ones_like(x[:1])])  # one product gives sums and squares
+    numbers = torch.arange(_MOST_JUMPS + 1, dtype=x.dtype)
     for _ in range(_STEPS):
-        numbers = torch.arange(_MOST_JUMPS + 1, dtype=x.dtype)
         logs = _log_joint(x, fit, numbers)
         each = torch.logsumexp(logs, dim=0)
         weights = (logs - each).exp()
         value = float(each.sum())
         done = value - fit.log_likelihood < _TOLERANCE * periods
-        moments = [(ones * one) @ ones.T for one in weights]
-        fit = _maximised(fit, moments, periods, eye)._replace(log_likelihood=value, converged=done)
+        moments = (weights.unsqueeze(1) * ones) @ ones.T
+        fit = _maximised(fit, moments, periods, numbers)._replace(log_likelihood=value, converged=done)
         if done:
             break
     return fit
@@ -121,36 +121,32 @@ def _log_joint(x: Tensor, fit: JumpDiffusion, numbers: Tensor) -> Tensor:
     return logs + (poisson - 0.5 * len(x) * math.log(2 * math.pi)).unsqueeze(-1)
 
 
-def _maximised(fit: JumpDiffusion, moments: list[Tensor], periods: int, eye: Tensor) -> JumpDiffusion:
+def _maximised(fit: JumpDiffusion, moments: Tensor, periods: int, numbers: Tensor) -> JumpDiffusion:
     """Maximise the expected log-likelihood; `moments` are weighted sums of (x, 1)(x, 1)' for each number of jumps."""
-    assets = len(eye)
-    jumps = jumped = 0.0
-    jump_sum, square = torch.zeros(assets, dtype=eye.dtype), torch.zeros_like(eye)
-    plain_sum, plain_square = torch.zeros_like(jump_sum), torch.zeros_like(eye)
-    for number, moment in enumerate(moments):
-        weight, first, second = float(moment[-1, -1]), moment[:assets, -1], moment[:assets, :assets]
-        jumps += number * weight
-        gain = number * torch.linalg.solve(fit.covariance + number * fit.jump_covariance, fit.jump_covariance).T
-        offset = number * fit.jump_mean - gain @ (fit.mean + number * fit.jump_mean)
-        left = number * (fit.jump_covariance - gain @ fit.jump_covariance)  # of the jumps' sum, given the return
-        # the jumps' sum is gain x + offset, and the diffusion's part (1 - gain) x - offset, plus what is left
-        plain_sum += first - gain @ first - weight * offset
-        plain_square += _square(eye - gain, -offset, weight, first, second) + weight * left
-        if number:
-            jumped += weight * number
-            jump_sum += gain @ first + weight * offset
-            square += (_square(gain, offset, weight, first, second) + weight * left) / number
-            # within a period the jumps scatter about their mean, whatever their sum
-            square += weight * (number - 1) * fit.jump_covariance
-    mean = plain_sum / periods
-    intensity = min(max(jumps / periods, 1e-6), _MOST_INTENSITY)
-    jump_mean = jump_sum / max(jumped, 1e-12)
-    spread = square / max(jumped, 1e-12) - torch.outer(jump_mean, jump_mean)
-    covariance = plain_square / periods - torch.outer(mean, mean) + _RIDGE * eye
+    assets, count = len(fit.mean), numbers[:, None, None]
+    weight, first, second = moments[:, -1, -1], moments[:, :assets, -1], moments[:, :assets, :assets]
+    eye = torch.eye(assets, dtype=moments.dtype)
+    # given the return x, the jumps' sum is normal about gain x + offset, and the diffusion's part is the rest
+    total = count * fit.jump_covariance
+    gain = torch.linalg.solve(fit.covariance + total, total).transpose(1, 2)
+    means = fit.mean + numbers[:, None] * fit.jump_mean
+    offset = numbers[:, None] * fit.jump_mean - (gain @ means.unsqueeze(-1)).squeeze(-1)
+    left = weight[:, None, None] * (total - gain @ total)
+    mean = (first - (gain @ first.unsqueeze(-1)).squeeze(-1) - weight[:, None] * offset).sum(0) / periods
+    plain = (_squares(eye - gain, -offset, weight, first, second) + left).sum(0) / periods
+    jumped = float((weight * numbers).sum())
+    jump_mean = ((gain @ first.unsqueeze(-1)).squeeze(-1) + weight[:, None] * offset)[1:].sum(0) / jumped
+    squares = (_squares(gain, offset, weight, first, second) + left)[1:] / count[1:]
+    # the jumps of a period scatter about their mean, whatever their sum
+    squares = squares + weight[1:, None, None] * (count[1:] - 1) * fit.jump_covariance
+    spread = squares.sum(0) / jumped - torch.outer(jump_mean, jump_mean)
+    covariance = plain - torch.outer(mean, mean) + _RIDGE * eye
+    intensity = min(max(jumped / periods, _LEAST_INTENSITY), _MOST_INTENSITY)
     return JumpDiffusion(mean, covariance, intensity, jump_mean, 0.5 * (spread + spread.T), 0.0, False)
 
 
-def _square(slope: Tensor, offset: Tensor, weight: float, first: Tensor, second: Tensor) -> Tensor:
-    """Weighted sum of yy' for y = slope x + offset."""
-    crossed = torch.outer(slope @ first, offset)
-    return slope @ second @ slope.T + crossed + crossed.T + weight * torch.outer(offset, offset)
+def _squares(slope: Tensor, offset: Tensor, weight: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Weighted sums of yy' for y = slope x + offset, one for each number of jumps."""
+    crossed = (slope @ first.unsqueeze(-1)) * offset.unsqueeze(-2)
+    own = weight[:, None, None] * offset.unsqueeze(-1) * offset.unsqueeze(-2)
+    return slope @ second @ slope.transpose(1, 2) + crossed + crossed.transpose(1, 2) + own

@@ -19,7 +19,7 @@ from nautilus_metal.risk.filtered import floored, from_residuals, volatility_pat
 from nautilus_metal.risk.request import Request, Scenarios, empirical
 
 INNOVATIONS = ("normal", "t", "empirical")
-_LAWS = {"normal": "normal", "t": "t", "empirical": "normal"}  # by which the coefficients are fitted
+LAWS = {"normal": "normal", "t": "t", "empirical": "normal"}  # by which the coefficients are fitted
 
 
 class GarchFits(NamedTuple):
@@ -94,7 +94,7 @@ def garch_fits(
     if innovations not in INNOVATIONS:
         raise InputError(f"`innovations` must be one of {', '.join(INNOVATIONS)}, was {innovations!r}")
     series = windows if engine is None else engine.upload(windows.numpy(), engine.exact_dtype)
-    likelihood, law = fused_likelihood(series.device), _LAWS[innovations]
+    likelihood, law = fused_likelihood(series.device), LAWS[innovations]
     found = _on_host(fit_garch(series, asymmetric, law, mean, likelihood))
     parameters = torch.stack(found.parameters, -1)
     replaced = torch.zeros_like(found.converged)
