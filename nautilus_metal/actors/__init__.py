@@ -10,6 +10,7 @@ from nautilus_metal.actors.gate import RiskGate, RiskGateConfig
 from nautilus_metal.actors.hedge import HedgeActor
 from nautilus_metal.actors.hedge_config import HedgeActorConfig
 from nautilus_metal.actors.risk import RiskActor, RiskActorConfig
+from nautilus_metal.actors.validation import ValidationActor, ValidationActorConfig
 
 __all__ = [
     "AllocationActor",
@@ -29,4 +30,6 @@ __all__ = [
     "RiskControllerConfig",
     "RiskGate",
     "RiskGateConfig",
+    "ValidationActor",
+    "ValidationActorConfig",
 ]

@@ -170,6 +170,11 @@ class RiskActor(Actor):
         return self._flow.config.model
 
     @property
+    def model_options(self) -> dict[str, Any]:
+        """Its options."""
+        return self._flow.config.model_options
+
+    @property
     def closes(self) -> RecentCloses:
         """The closes of the last periods."""
         return self._bars.recent

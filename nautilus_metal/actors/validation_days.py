@@ -65,7 +65,7 @@ class Stated:
     def restore(cls, state: Mapping[str, Any]) -> "Stated":
         """Read what `asdict` and JSON made of one."""
         rows = {name: {key: tuple(row) for key, row in state[name].items()} for name in ("figures", "positions")}
-        return cls(**state | rows | {"options": tuple(state["options"])})
+        return cls(**dict(state) | rows | {"options": tuple(state["options"])})
 
 
 @dataclass(frozen=True)

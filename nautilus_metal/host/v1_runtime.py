@@ -92,6 +92,11 @@ def offer(msgbus: Any, endpoint: str, answer: Any) -> None:
     msgbus.register(endpoint, lambda reply: reply(answer))
 
 
+def offers(msgbus: Any, prefix: str) -> list[str]:
+    """Return what follows a prefix in the names of endpoints, in alphabetical order."""
+    return sorted(name.removeprefix(prefix) for name in msgbus.endpoints() if name.startswith(prefix))
+
+
 def move(component: Component, phase: Phase) -> None:
     """Bring a component to a phase of the run by the transitions that its state allows."""
     state = component.state

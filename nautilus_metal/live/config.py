@@ -31,6 +31,7 @@ _PARTS = {
     "engine": _Part("MetalEngineActor", "MetalEngineConfig"),
     "conditions": _Part("ConditionsActor", "ConditionsActorConfig"),
     "risk": _Part("RiskActor", "RiskActorConfig", several=True),
+    "validation": _Part("ValidationActor", "ValidationActorConfig"),
     "hedge": _Part("HedgeActor", "HedgeActorConfig", several=True),
     "gate": _Part("RiskGate", "RiskGateConfig"),
     "controller": _Part("RiskController", "RiskControllerConfig"),
@@ -42,6 +43,7 @@ def live_config(
     engine: Settings | None = None,
     conditions: Settings | None = None,
     risk: Settings | Sequence[Settings] = (),
+    validation: Settings | None = None,
     hedge: Settings | Sequence[Settings] = (),
     gate: Settings | None = None,
     controller: Settings | None = None,
@@ -56,6 +58,8 @@ def live_config(
         Settings of the watch over heat and memory pressure; none where not given.
     risk : RiskActorConfig or mapping, or a sequence of them, optional
         Settings of each RiskActor.
+    validation : ValidationActorConfig or mapping, optional
+        Settings of the ValidationActor, which tests their figures; none where not given.
     hedge : HedgeActorConfig or mapping, or a sequence of them, optional
         Settings of each HedgeActor.
     gate : RiskGateConfig or mapping, optional
@@ -81,8 +85,8 @@ def live_config(
     ['nautilus_metal.actors:MetalEngineActor', 'nautilus_metal.actors:RiskActor']
     """
     checks = NodeSettings(_examine)
-    parts = {"engine": engine or {}, "conditions": conditions, "risk": risk, "hedge": hedge}
-    parts |= {"gate": gate, "controller": controller}
+    parts = {"engine": engine or {}, "conditions": conditions, "risk": risk}
+    parts |= {"validation": validation, "hedge": hedge, "gate": gate, "controller": controller}
     made = _metal(checks, parts, "")
     _refuse(checks, "live_config")
     return made
