@@ -1,5 +1,6 @@
 """The AllocationActor: on a schedule, from the history of its instruments, publishes the weights to hold."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -11,14 +12,17 @@ from nautilus_metal.actors.allocation_config import EQUAL_WEIGHT, AllocationActo
 from nautilus_metal.actors.bar_history import BarHistory
 from nautilus_metal.actors.engine import MetalEngine
 from nautilus_metal.actors.one_at_a_time import OneAtATime
+from nautilus_metal.actors.saved_state import Envelope, read_file, write_file
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import InputError
-from nautilus_metal.host import Actor, Bar, every, publish, request_history
+from nautilus_metal.host import Actor, Bar, event_loop, every, later, publish, request_history
 from nautilus_metal.messages import AllocationTarget
 from nautilus_metal.risk.allocation import Allocation, Constraints, optimise
 from nautilus_metal.risk.book import Array
 
 INFEASIBLE = "infeasible"
+KEY = "nautilus_metal.AllocationActor"
+_ENVELOPE = Envelope("AllocationActor", b"NMAA", 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +41,12 @@ class AllocationActor(Actor):
 
     An instrument with too short a history is listed in `uncovered` and gets no weight; the rest share the budget.
     Where the constraints leave no portfolio, the target is "infeasible", says which conflict, and has no weights. In
-    a live system targets are worked out beside the event loop.
+    a live system targets are worked out beside the event loop, once each instrument with enough history has closed,
+    or `settle_seconds` after the first one did.
 
-    Turnover and costs are counted from the last target, as prices have moved it since.
+    Turnover and costs are counted from the last target, as prices have moved it since. After a restart a period that
+    had its target gets no second one: history, the last target and its period are saved and loaded with the node's
+    other state, or with `state_path`.
 
     Parameters
     ----------
@@ -61,10 +68,11 @@ class AllocationActor(Actor):
         check_config(config)
         super().__init__(config)
         self._names = [str(bar_type.instrument_id) for bar_type in config.bar_types]
-        self._line = OneAtATime(self, self._find)
+        self._line = OneAtATime(self, self._find, self._failed)
+        self._waiting: Callable[[], None] | None = None
         self._history = BarHistory(config.window)
-        self._period: tuple[int, ...] | None = None
-        self._due = True
+        self._served: tuple[int, ...] | None = None
+        self._begin_periods()
         self._held: dict[str, tuple[float, float]] = {}
         self.last_target: AllocationTarget | None = None
 
@@ -74,7 +82,10 @@ class AllocationActor(Actor):
         self.engine = MetalEngine.of(self)
 
     def on_start(self) -> None:
-        """Subscribe to bars, ask for their history, and start the timer."""
+        """Take the state that was kept, subscribe to bars, ask for their history, and start the timer."""
+        kept = read_file(self.config.state_path) if self.config.state_path and not self._history.closed_at else None
+        if kept is not None:
+            self._unpack(kept)
         for bar_type in self.config.bar_types:
             self.subscribe_bars(bar_type)
             request_history(self, bar_type, self.config.window + 1)
@@ -90,9 +101,11 @@ class AllocationActor(Actor):
         if self._period is not None and period != self._period:
             self._due = True
         self._period = period
-        if self._due and self._covered():
-            self._due = False
-            self._line.request()
+        if self._due and self._covered_names():
+            if event_loop(self.clock) is None or self._all_closed(bar.ts_event):
+                self._ask()
+            elif self._waiting is None:
+                self._waiting = later(self, f"{self.id}-settle", self.config.settle_seconds, self._ask)
 
     def on_historical_data(self, data: Any) -> None:
         """Take a requested bar into the history."""
@@ -100,18 +113,85 @@ class AllocationActor(Actor):
             self._history.take(data)
 
     def on_stop(self) -> None:
-        """Give up what is in flight."""
+        """Give up what is in flight: its period keeps its claim to a target."""
         self._line.stop()
+        self._begin_periods()
+        self._keep()
+
+    def on_save(self) -> dict[str, bytes]:
+        """Return history, the last target and its period, for `on_load` of another run."""
+        return {KEY: self._packed()}
+
+    def on_load(self, state: dict[str, bytes]) -> None:
+        """Take what `on_save` returned; what does not fit is refused with a warning, and history is asked for."""
+        if KEY in state:
+            self._unpack(state[KEY])
 
     def on_reset(self) -> None:
         """Forget history and targets."""
         self._history.reset()
         self._line.reset()
-        self._period, self._due = None, True
+        self._served = None
+        self._begin_periods()
         self._held, self.last_target = {}, None
 
-    def _covered(self) -> bool:
-        return len(self._history.window.uncovered(self._names, self.config.min_observations)) < len(self._names)
+    def _begin_periods(self) -> None:
+        """Go on from the last period that had its target; the first bars ask for one where there is none."""
+        self._period, self._due = self._served, self._served is None
+        self._wait_no_more()
+
+    def _wait_no_more(self) -> None:
+        if self._waiting is not None:
+            self._waiting()
+        self._waiting = None
+
+    def _packed(self) -> bytes:
+        bars = {str(bar_type.instrument_id): str(bar_type) for bar_type in self.config.bar_types}
+        memory = {
+            "bars": bars,
+            "schedule": self.config.schedule,
+            "served": self._served,
+            "held": self._held,
+            "closed_at": self._history.closed_at,
+        }
+        return _ENVELOPE.pack(self._history.window.state(), memory)
+
+    def _unpack(self, data: bytes) -> None:
+        try:
+            arrays, memory = _ENVELOPE.unpack(data)
+            for bar_type in self.config.bar_types:
+                saved = memory["bars"].get(str(bar_type.instrument_id), str(bar_type))
+                if saved != str(bar_type):
+                    raise InputError(f"`state` must be of {bar_type}, was of {saved}")
+        except InputError as error:
+            self.log.warning(f"The saved state is not used, history is asked for instead: {error}")
+            return
+        self._history.window.restore(arrays)
+        self._history.closed_at |= memory["closed_at"]
+        self._held = {name: (weight, price) for name, (weight, price) in memory["held"].items()}
+        same = memory["schedule"] == self.config.schedule and memory["served"] is not None
+        self._served = tuple(memory["served"]) if same else None
+        self._begin_periods()
+
+    def _keep(self) -> None:
+        if self.config.state_path:
+            write_file(self.config.state_path, self._packed())
+
+    def _covered_names(self) -> list[str]:
+        uncovered = self._history.window.uncovered(self._names, self.config.min_observations)
+        return [name for name in self._names if name not in uncovered]
+
+    def _all_closed(self, ts_event: int) -> bool:
+        return all(self._history.closed_at[name] >= ts_event for name in self._covered_names())
+
+    def _ask(self) -> None:
+        """Ask for the target of a period, once."""
+        self._wait_no_more()
+        self._due = False
+        self._line.request()
+
+    def _failed(self, _error: Exception) -> None:
+        self._due = self._served != self._period
 
     def _task(self) -> _Task:
         window = self._history.window
@@ -178,6 +258,10 @@ class AllocationActor(Actor):
             uncovered=dict(task.uncovered),
         )
         self.last_target = target
+        if self.config.schedule is not None and task.names:
+            before, self._served = self._served, period_of(task.ts_event, self.config.schedule)
+            if before != self._served:  # kept now: the target will be traded even if the process dies
+                self._keep()
         publish(self, target)
 
 

@@ -10,7 +10,7 @@ from nautilus_metal.errors import InputError
 from nautilus_metal.host import ActorConfig, BarType
 from nautilus_metal.risk.allocation import OBJECTIVES, Constraints, Group
 from nautilus_metal.risk.allocation_terms import terms_of
-from nautilus_metal.risk.checks import above, finite
+from nautilus_metal.risk.checks import above, at_least, finite
 
 EQUAL_WEIGHT = "equal_weight"
 SCHEDULES = ("daily", "weekly", "monthly", "quarterly")
@@ -30,6 +30,11 @@ class AllocationActorConfig(ActorConfig, frozen=True, kw_only=True):
         by UTC date, and after the first bars that are history enough. None for the timer alone.
     timer_seconds : float, optional
         A target at this interval as well.
+    settle_seconds : float, default 1.0
+        Live, how long a period's target waits for instruments whose bar has not come yet.
+    state_path : str, optional
+        A file that keeps history, the last target and its period between runs, written when the period's target is
+        published and when the actor stops, for systems whose host keeps no state.
     window : int, default 1000
         Returns of history to use.
     min_observations : int, default 250
@@ -54,6 +59,8 @@ class AllocationActorConfig(ActorConfig, frozen=True, kw_only=True):
     objective: str = "minimum_cvar"
     schedule: str | None = "monthly"
     timer_seconds: float | None = None
+    settle_seconds: float = 1.0
+    state_path: str | None = None
     window: int = 1000
     min_observations: int = 250
     lower: float | dict[str, float] = 0.0
@@ -83,6 +90,7 @@ def check_config(config: AllocationActorConfig) -> None:
         raise InputError("`timer_seconds` must be given where `schedule` is None, was None")
     if config.timer_seconds is not None:
         above(config.timer_seconds, 0.0, "`timer_seconds`")
+    at_least(config.settle_seconds, 0.0, "`settle_seconds`")
     if not 2 <= config.min_observations <= config.window:
         raise InputError(
             f"`min_observations` must be from 2 to `window` ({config.window}) returns, was {config.min_observations}"

@@ -1,9 +1,12 @@
 """The AllocationActor in a real engine: when it publishes, what from, and what it says where it cannot."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from nautilus_metal.actors import AllocationActor, AllocationActorConfig, MetalEngineActor, MetalEngineConfig
+from nautilus_metal.actors.allocation import KEY
 from nautilus_metal.errors import InputError
 from nautilus_metal.messages import ALLOCATION_TARGET_TOPIC
 from nautilus_metal.risk.allocation import Constraints, optimise
@@ -99,9 +102,94 @@ def test_turnover_is_counted_from_the_last_target_as_prices_moved_it(targets, cl
     assert list(two.weights.values()) == pytest.approx(alone.weights.tolist(), abs=1e-4)
 
 
+CUT = 100  # a day in the middle of a month
+
+
+@pytest.fixture
+def part(system, closes, daily, device):
+    """Run an actor over some of the days; return its targets."""
+
+    def run(actor, days=slice(None)):
+        made, heard = system(), []
+        for name, path in closes.items():
+            made.add(name, path[days], first_day=1 + (days.start or 0))
+        made.engine.kernel.msgbus.subscribe(ALLOCATION_TARGET_TOPIC, heard.append)
+        made.run([MetalEngineActor(MetalEngineConfig(device=device)), actor])
+        return heard
+
+    def make(**settings):
+        fields = {"window": 90, "min_observations": 40, "objective": "minimum_cvar", "level": 0.9, "turnover": 0.5}
+        return AllocationActor(AllocationActorConfig(bar_types=tuple(map(daily, NAMES)), **(fields | settings)))
+
+    run.actor = make
+    return run
+
+
+@pytest.mark.parametrize("route", ["host", "file"])
+def test_a_restart_in_mid_month_makes_no_second_target_and_the_same_ones_later(part, tmp_path, route):
+    kept = {"state_path": str(tmp_path / "kept" / "state")} if route == "file" else {}
+    whole = part(part.actor())
+    before, after = part.actor(**kept), part.actor(**kept)
+    early = part(before, slice(0, CUT))
+    if route == "host":
+        after.on_load(before.on_save())
+    late = part(after, slice(CUT, DAYS))
+    assert late
+    assert [target.ts_event for target in early + late] == [target.ts_event for target in whole]
+    for target, expected in zip(early + late, whole, strict=True):
+        assert target.weights == pytest.approx(expected.weights, abs=1e-6)
+        assert target.scenarios == expected.scenarios
+
+
+def test_a_target_is_kept_when_it_is_published(part, tmp_path):
+    path = tmp_path / "state"
+    actor = part.actor(state_path=str(path))
+    actor.on_stop = lambda: None  # the process dies
+    assert part(actor, slice(0, CUT))
+    survivor = part.actor(state_path=str(path))
+    assert part(survivor, slice(CUT, 119)) == []  # the month's last days
+
+
+def test_another_schedule_begins_anew_from_the_saved_history(part):
+    before, after = part.actor(), part.actor(schedule="weekly")
+    part(before, slice(0, CUT))
+    after.on_load(before.on_save())
+    heard = part(after, slice(CUT, DAYS))
+    assert heard[0].ts_event == (CUT + 1) * 86_400 * 10**9
+    assert heard[0].scenarios == 90
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda data: data[:-1] + bytes([data[-1] ^ 1]), lambda data: b"NMRA" + data[4:], lambda data: b"", None],
+    ids=["damaged", "another actor's", "empty", "other bars"],
+)
+def test_a_state_that_does_not_fit_is_refused(part, daily, spoil):
+    before, after = part.actor(), part.actor()
+    part(before, slice(0, CUT))
+    data = before.on_save()[KEY]
+    if spoil is None:
+        hourly = tuple(type(daily(name)).from_str(f"{name}-1-HOUR-LAST-EXTERNAL") for name in NAMES)
+        after = AllocationActor(AllocationActorConfig(bar_types=hourly))
+    after.on_load({KEY: spoil(data) if spoil else data})
+    after.on_load({})
+    assert after.on_save() == (part.actor() if spoil else AllocationActor(after.config)).on_save()
+
+
+def test_a_timer_asks_as_well(targets):
+    heard, _ = targets(schedule=None, timer_seconds=10 * 86_400.0)
+    days = [target.ts_event // (86_400 * 10**9) for target in heard]
+    answered = [target for target in heard if target.status == "optimal"]
+    assert len(answered) >= 10
+    assert {second - first for first, second in pairwise(days)} == {10}
+    assert heard[0].reason == "no instrument has enough history"
+    assert heard[0].weights == {}
+
+
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
+        ({"settle_seconds": -1.0}, "`settle_seconds` must be at least 0"),
         ({"objective": "best"}, "`objective` must be one of"),
         ({"schedule": "hourly"}, "`schedule` must be one of"),
         ({"schedule": None}, "`timer_seconds` must be given"),
