@@ -16,6 +16,7 @@ from nautilus_metal.kernels.scenarios import ScenarioSet
 from nautilus_metal.kernels.tail import TailWeights, jackknife_error, largest, tail_weights
 from nautilus_metal.risk.book import Array
 from nautilus_metal.risk.draws import sample_normals, sample_scenarios
+from nautilus_metal.risk.option_device import fused_losses, fused_tail, recorded
 from nautilus_metal.risk.option_losses import piece_losses
 from nautilus_metal.risk.option_tables import Tables, bytes_each, host_parts, make_tables, noise_place, on_device
 from nautilus_metal.risk.option_task import OptionTask
@@ -86,14 +87,16 @@ class OptionWork:
     expanded: TailParts
 
     def whole(self, engine: ComputeEngine) -> Array:
-        size = self.weights.size
         with on_device(self.task, engine, with_worst(self.weights.figures)) as tables:
-            losses, expanded = _losses(tables)
-            worst, where = largest(losses, size)
-            basis, changes = _tail(tables, tables.scenarios.part(where))
-            sample = losses[: _sample_size(self.task)]
-            parts = [worst, largest(expanded, size)[0], sample, basis, changes]
-            return engine.download(torch.cat([part.flatten() for part in parts]))
+            return engine.download(recorded(tables, self._found))
+
+    def _found(self, tables: Tables) -> Tensor:
+        losses, expanded = _losses(tables)
+        worst, where = largest(losses, self.weights.size)
+        basis, changes = _tail(tables, tables.scenarios.part(where))
+        sample = losses[: _sample_size(self.task)]
+        parts = [worst, largest(expanded, self.weights.size)[0], sample, basis, changes]
+        return torch.cat([part.flatten() for part in parts])
 
     def part(self, engine: ComputeEngine, first: int, last: int) -> None:
         with on_device(self.task, engine, torch.zeros(0, dtype=torch.float64), slice(first, last)) as tables:
@@ -155,6 +158,10 @@ def _profits(tables: Tables, option: int | None, column: int, amount: float) -> 
 
 def _losses(tables: Tables) -> tuple[Tensor, Tensor]:
     """Losses by full revaluation and by expansion, each of shape (scenarios,)."""
+    return fused_losses(tables, lambda: _losses_in_pieces(tables))
+
+
+def _losses_in_pieces(tables: Tables) -> tuple[Tensor, Tensor]:
     scenarios = tables.scenarios
     losses = torch.empty_like(scenarios.spots.factors[0])
     expanded = torch.empty_like(losses)
@@ -172,6 +179,10 @@ def _tail(tables: Tables, scenarios: JointScenarios) -> tuple[Tensor, Tensor]:
     tuple of Tensor
         Shapes (instruments, 1 + 2 * levels) and (options, 1 + 2 * levels).
     """
+    return fused_tail(tables, scenarios, lambda: _tail_in_pieces(tables, scenarios))
+
+
+def _tail_in_pieces(tables: Tables, scenarios: JointScenarios) -> tuple[Tensor, Tensor]:
     weights = tables.columns
     basis = torch.zeros(len(tables.exposures), weights.shape[1], dtype=weights.dtype, device=weights.device)
     changes = torch.zeros(len(tables.notionals), weights.shape[1], dtype=weights.dtype, device=weights.device)

@@ -8,7 +8,7 @@ from nautilus_metal.kernels.metal import calls
 from nautilus_metal.kernels.option_scenarios import Moves, option_changes
 from nautilus_metal.risk.option_tables import Tables
 
-_TOLERANCE = 1e-4  # of the largest gross move: float32 in both
+TOLERANCE = 1e-4  # of the largest gross move: float32 in both
 _ROUNDED = 1e-2  # of an option's notional, what its rounding is measured by where it hardly moves
 
 
@@ -35,8 +35,8 @@ def piece_losses(tables: Tables, market: Moves, rows: int, buffer: Tensor) -> tu
         "options",
         lambda library: calls.book_losses(library, tables.terms, held, market),
         lambda: _eager(tables, market, rows, buffer),
-        _TOLERANCE,
-        lambda: _gross(tables, market),
+        TOLERANCE,
+        lambda: gross(tables, market),
     )
     return full, expanded
 
@@ -53,7 +53,7 @@ def _eager(tables: Tables, market: Moves, rows: int, buffer: Tensor) -> tuple[Te
     return profits.neg_(), expanded.neg_()
 
 
-def _gross(tables: Tables, market: Moves) -> float:
+def gross(tables: Tables, market: Moves) -> float:
     """The largest move of the book if nothing in it offset anything."""
     linear, square, _ = tables.expansion
     moves = (tables.exposures.abs() + linear.abs()) @ market.changes.abs() + square.abs() @ market.changes.square()

@@ -22,7 +22,7 @@ _WORD, _EXTRA = 8, 12  # bytes of a number at most, and numbers for losses and t
 
 @dataclass(frozen=True)
 class Tables:
-    """A task on a device, amounts in units of `OptionTask.unit`."""
+    """A task on a device, amounts in units of `OptionTask.unit`; `constant` is `decay` there, of shape (1,)."""
 
     scenarios: JointScenarios
     terms: OptionTerms
@@ -30,6 +30,7 @@ class Tables:
     exposures: Tensor
     expansion: tuple[Tensor, Tensor, Tensor]
     decay: float
+    constant: Tensor
     columns: Tensor
     engine: ComputeEngine | None
 
@@ -85,7 +86,8 @@ def host_parts(task: OptionTask) -> list[Tensor]:
     linear, square, volatility, _ = task.expansion
     amounts = [task.notionals, task.exposures, linear, square, volatility]
     scaled = [torch.from_numpy(np.asarray(amount)) / task.unit for amount in amounts]
-    return [*task.terms[:5], *scaled, *torch.from_numpy(task.volatility_factors)]
+    decay = torch.tensor([task.expansion[3] / task.unit], dtype=torch.float64)
+    return [*task.terms[:5], *scaled, *torch.from_numpy(task.volatility_factors), decay]
 
 
 def make_tables(
@@ -98,10 +100,10 @@ def make_tables(
     row, volatility_row, places = torch.split(index.to(device), [options, options, len(task.volatility_rows[0])])
     moneyness, strike, total_volatility, sign, base = parts[:5]
     terms = OptionTerms(moneyness, strike, total_volatility, sign, base, row, volatility_row)
-    notionals, exposures, linear, square, volatility, slope, centre, spread, columns = parts[5:]
+    notionals, exposures, linear, square, volatility, slope, centre, spread, constant, columns = parts[5:]
     joint = JointScenarios(spots, places, slope, centre, spread, noise)
     decay = task.expansion[3] / task.unit
-    return Tables(joint, terms, notionals, exposures, (linear, square, volatility), decay, columns, engine)
+    return Tables(joint, terms, notionals, exposures, (linear, square, volatility), decay, constant, columns, engine)
 
 
 def bytes_each(task: OptionTask) -> int:

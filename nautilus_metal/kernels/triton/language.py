@@ -1,18 +1,20 @@
 """Triton where it is installed, so that the kernels' files can be imported without it."""
 
 import os
+from importlib import import_module
 from typing import Any
 
-triton: Any = None
-tl: Any = None
-libdevice: Any = None
 
-try:
-    import triton
-    import triton.language as tl
-    from triton.language.extra.cuda import libdevice  # noqa: F401
-except ImportError:  # the kernels stay plain functions that nobody can launch
-    pass
+def _installed(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:  # the kernels stay plain functions that nobody can launch
+        return None
+
+
+triton = _installed("triton")
+tl = _installed("triton.language")
+libdevice = _installed("triton.language.extra.cuda.libdevice")
 
 # Triton's interpreter on a CPU has none of the device's own functions.
 ON_DEVICE: Any = tl and tl.constexpr(os.environ.get("TRITON_INTERPRET") != "1")

@@ -46,7 +46,7 @@ def _rsi_scan(result, prices, settings, series, bars, BLOCK: tl.constexpr):
         price = tl.load(source + time, mask=inside, other=0.0)
         before = tl.load(source + time - 1, mask=inside & (time > 0), other=0.0)
         move = tl.where(time > 0, price - before, 0.0) * weight
-        age = time.to(tl.float32)
+        age = time.to(price.dtype)
         factor = tl.where(age > period, keep, 1.0)
         up = tl.maximum(move, 0.0) + tl.where(lanes == 0, factor * gain, 0.0)
         down = tl.maximum(-move, 0.0) + tl.where(lanes == 0, factor * loss, 0.0)
@@ -90,7 +90,7 @@ def _macd_scan(result, prices, settings, number, series, bars, BLOCK: tl.constex
         price = tl.load(source + time, mask=inside, other=0.0)
         before = tl.load(source + time - 1, mask=inside & (time > 0), other=0.0)
         move = tl.where(time > 0, price - before, 0.0)
-        age = time.to(tl.float32)
+        age = time.to(price.dtype)
         a, x = _gap_terms(move, age + 1.0 - (slow - brief), brief, keep_brief)
         b, y = _gap_terms(move, age + 1.0, slow, keep_slow)
         x += tl.where(lanes == 0, a * gap_brief, 0.0)

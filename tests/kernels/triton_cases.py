@@ -1,0 +1,157 @@
+"""Checks of the Triton kernels against eager ones in float64: run on an NVIDIA GPU, or interpreted on a CPU.
+
+`python -m tests.kernels.triton_cases` runs them all in this process, which wants TRITON_INTERPRET=1 without a GPU.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nautilus_metal.kernels import payoffs
+from nautilus_metal.kernels.brownian import draws
+from nautilus_metal.kernels.macd import macd
+from nautilus_metal.kernels.option_scenarios import BUFFERS, JointScenarios, OptionTerms, moves, option_changes
+from nautilus_metal.kernels.path_greeks import Shape, path_figures
+from nautilus_metal.kernels.paths import Parameters, black_scholes_paths
+from nautilus_metal.kernels.rsi import rsi
+from nautilus_metal.kernels.scenarios import ScenarioSet
+from nautilus_metal.kernels.triton import book, lstm, paths, scans
+
+Device = torch.device
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _close(found: Tensor, expected: Tensor, tolerance: float) -> None:
+    """Compare in units of the expected values' largest magnitude."""
+    expected = expected.double().cpu()
+    scale = float(expected.nan_to_num().abs().max())
+    torch.testing.assert_close(found.double().cpu(), expected, rtol=0, atol=tolerance * scale, equal_nan=True)
+
+
+def indicators(device: Device) -> None:
+    """Histories of several blocks, one of them constant, with short and long periods."""
+    prices = torch.randn(3, 1100, generator=_generator(1), dtype=torch.float64).cumsum(1)
+    prices[2] = 0.0
+    periods = [(12, 26, 9), (2, 3, 1)]
+    for kind, tolerance in ((torch.float64, 1e-11), (torch.float32, 1e-5)):
+        given = prices.to(kind)
+        _close(scans.rsi_scan(given.to(device), [1, 300]), rsi(given.double(), [1, 300]), tolerance)
+        lines = torch.stack(list(macd(given.double(), periods)))
+        _close(scans.macd_scan(given.to(device), periods), lines, tolerance)
+
+
+def _option_moments(market: paths.Market, steps: int, start: int, number: int, geometric: bool) -> Tensor:
+    drawn = draws(1, steps, 0, number, 11, "pseudo", start)
+    ones = torch.ones(1, number, dtype=torch.float64)
+    rows = (market.spot * ones, market.volatility * ones, market.rate * ones[0], market.expiry * ones[0])
+    yields = torch.tensor([[market.dividend_yield]], dtype=torch.float64)
+    p = Parameters(*(row.requires_grad_() for row in rows), yields)
+    made = black_scholes_paths(p, drawn, torch.ones(1, 1, dtype=torch.float64), steps == 1, steps > 1)
+    kinds = ("geometric" if geometric else "arithmetic", None, "geometric")
+
+    def value(kind: str | None) -> Tensor:
+        def pay(seen, rate, expiry):  # type: ignore[no-untyped-def]
+            mean = seen.final[0] if kind is None else payoffs.average(seen, kind)
+            paid = mean if kind is None else payoffs.vanilla(mean, market.strike, market.sign)
+            return (-rate * expiry).exp() * paid
+
+        return path_figures(made, p, pay, Shape())
+
+    figures = torch.stack([value(kind) for kind in kinds])
+    mean = figures.mean(-1)
+    centred = figures - mean.unsqueeze(-1)
+    products = torch.einsum("ifn,jfn->fij", centred, centred)
+    return torch.cat([mean.T, products[:, [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]]], 1)
+
+
+def options(device: Device) -> None:
+    """Price, five Greeks and controls from the portable stream: a European call, arithmetic and geometric puts."""
+    kinds = ((1, 1.0, False, 3, 901), (6, -1.0, False, 0, 700), (5, 1.0, True, 8, 50))
+    for steps, sign, geometric, start, number in kinds:
+        market = paths.Market(100.0, 0.25, 0.03, 0.7, 0.01, 103.0, sign)
+        found = paths.mean_option_moments(market, steps, 3, 11, start, number, device, geometric).cpu()
+        expected = _option_moments(market, steps, start, number, geometric)
+        again = paths.mean_option_moments(market, steps, 3, 11, start, number, device, geometric).cpu()
+        assert torch.equal(found, again)
+        scale = expected[:, :1].abs() + expected[:, 3:4].sqrt() / number**0.5
+        assert float(((found - expected).abs()[:, :3] / scale).max()) < 2e-5
+        pairs = ((3, 3), (3, 6), (3, 8), (6, 6), (6, 8), (8, 8))
+        spread = torch.stack([expected[:, i] * expected[:, j] for i, j in pairs])
+        gaps = (found - expected).abs()[:, 3:] / spread.T.sqrt().clamp(min=1e-3)
+        assert float(gaps.max()) < 1e-4
+
+
+def layers(device: Device) -> None:
+    """Two stacked layers, batch and width no multiples of a tile."""
+    torch.manual_seed(0)
+    network = torch.nn.LSTM(5, 24, 2, batch_first=True)
+    window = torch.randn(37, 6, 5, generator=_generator(2))
+    with torch.no_grad():
+        weights = lstm.pack_weights(network.to(device))
+        found = lstm.last_state(window.to(device), weights)
+        _close(found, network.cpu().double()(window.double())[0][:, -1], 2e-6)
+
+
+def _book(assets: int, options: int, count: int, scaled: bool, noisy: bool) -> tuple[Any, ...]:
+    generator = _generator(assets)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    row = torch.randint(0, assets, (options,), generator=generator)
+    distinct, place = torch.unique(row, return_inverse=True)
+    number = len(distinct)
+    moneyness = 0.1 * normal(options)
+    sign = torch.where(moneyness > 0, -1.0, 1.0).double()
+    total, base = 0.05 + 0.1 * normal(options).abs(), 0.01 * normal(options).abs()
+    terms = OptionTerms(moneyness, (-moneyness).exp(), total, sign, base, row, place)
+    scale = 0.5 + normal(count).abs() if scaled else None
+    spots = ScenarioSet(0.01 * normal(assets, assets), normal(assets, count), 0.001 * normal(assets), scale)
+    law = (normal(number), 0.001 * normal(number), 0.1 * normal(number).abs())
+    joint = JointScenarios(spots, distinct, *law, normal(number, count) if noisy else None)
+    return joint, terms, normal(options), normal(assets), tuple(normal(n) for n in (assets, assets, number)), normal(1)
+
+
+def _moved(value, device):  # type: ignore[no-untyped-def]
+    if isinstance(value, Tensor):
+        return value.to(device, torch.int64 if value.dtype == torch.int64 else torch.float32)
+    if isinstance(value, tuple):
+        parts = [_moved(each, device) for each in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return value
+
+
+def books(device: Device) -> None:
+    """Losses, expansion and the weighed tail of books with and without moving volatilities and a common scale."""
+    kinds = ((5, 3, 1500, False, False), (20, 19, 600, True, True), (7, 40, 90, False, True))
+    for assets, options, count, scaled, noisy in kinds:
+        whole = _book(assets, options, count, scaled, noisy)
+        joint, terms, notionals, exposures, (linear, square, vega), decay = whole
+        market = moves(joint, torch.empty(3 * assets * count, dtype=torch.float64))
+        values = option_changes(terms, market, torch.empty(BUFFERS * options * count, dtype=torch.float64))
+        expansion = linear @ market.changes + square @ market.changes.square() + decay
+        if market.volatility is not None:
+            expansion += vega @ (market.volatility - 1.0)
+        given = _moved(whole, device)
+        tables = book.pack(*given)
+        room = torch.empty(book.scratch(assets, count), device=device)
+        losses = book.book_losses(tables, given[0], room)
+        _close(losses[0], -(exposures @ market.changes + notionals @ values), 1e-5)
+        _close(losses[1], -expansion, 1e-5)
+        where = torch.randperm(count, generator=_generator(4))[:70]
+        weights = torch.rand(70, 5, generator=_generator(5))
+        found = book.tail_basis(tables, given[0].part(where.to(device)), weights.to(device))
+        _close(found, torch.cat([market.changes, values])[:, where] @ weights.double(), 1e-5)
+
+
+CASES: tuple[Callable[[Device], None], ...] = (indicators, options, layers, books)
+
+if __name__ == "__main__":
+    for case in CASES:
+        case(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        print(case.__name__, flush=True)
