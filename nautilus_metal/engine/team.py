@@ -39,7 +39,9 @@ class Team:
         return range(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def gather(self, numbers: Tensor) -> list[Tensor]:
-        """Exchange one-dimensional float64 tensors on the host, whose lengths may differ; in the order of the ranks.
+        """Exchange one-dimensional tensors of one type, whose lengths may differ; in the order of the ranks.
+
+        They come back on the host, but for a team of one.
 
         Raises
         ------
@@ -52,8 +54,8 @@ class Team:
             lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
             group.all_gather(lengths, torch.tensor([len(numbers)]))
             most = int(max(lengths))
-            rows = [torch.empty(most, dtype=torch.float64) for _ in range(self.size)]
-            group.all_gather(rows, torch.nn.functional.pad(numbers, (0, most - len(numbers))))
+            rows = [torch.empty(most, dtype=numbers.dtype) for _ in range(self.size)]
+            group.all_gather(rows, torch.nn.functional.pad(numbers.cpu(), (0, most - len(numbers))))
         return [row[: int(length)] for row, length in zip(rows, lengths, strict=True)]
 
     def hear(self, word: str) -> list[str]:

@@ -18,7 +18,7 @@ _DRAWS_PER_BLOCK = 4  # 64-bit words that one step of Philox's counter yields
 _DROPPED = 12  # of a word's bits: 52 stay, so that the middle of the last cell is still below 1 in float64
 _WORDS = 1 << 15  # made at a time: making words keeps the interpreter's lock, so that an event loop beside would wait
 _SOBOL_BITS = 30  # of torch's direction numbers
-_SOBOL_PIECE = 2**24  # points that are made on a device at a time
+_SOBOL_PIECE = 2**25  # points that are made on a device at a time
 
 _TABLE_ROWS = 512  # direction numbers are made for a multiple of this many dimensions
 _NEWTON_STEPS = 5
@@ -110,13 +110,14 @@ def sobol_normals_into(block: Tensor, seed: int = 0, start: int = 0, first_row: 
     bits = min((count - 1).bit_length(), max(0, (_SOBOL_PIECE // rows).bit_length() - 1))
     points = torch.empty(rows, 1 << bits, dtype=torch.int64, device=block.device)
     points[:, 0] = torch.tensor([shift for _, shift in drawn]).to(block.device)
-    directions = torch.tensor([direction for direction, _ in drawn]).to(block.device)
+    directions = np.stack([direction for direction, _ in drawn])
+    table = torch.from_numpy(directions).to(block.device)
     for bit in range(bits):
-        points[:, 1 << bit : 2 << bit] = points[:, : 1 << bit].flip(1) ^ directions[:, bit, None]
+        points[:, 1 << bit : 2 << bit] = points[:, : 1 << bit].flip(1) ^ table[:, bit, None]
     for first in range(start - start % (1 << bits), start + count, 1 << bits):
         low, high = max(first, start), min(first + (1 << bits), start + count)
-        moved = torch.tensor([[_gray_shift(first, direction)] for direction, _ in drawn]).to(block.device)
-        wanted = (points[:, low - first : high - first] ^ moved).double()
+        moved = torch.from_numpy(_gray_shift(first, directions)).to(block.device)
+        wanted = (points[:, low - first : high - first] ^ moved[:, None]).double()
         block[:, low - start : high - start] = torch.special.ndtri(wanted.add_(0.5).mul_(2.0**-_SOBOL_BITS))
 
 
@@ -156,22 +157,21 @@ def _check_sobol_end(stop: int) -> None:
         raise InputError(f"`count` must end within the {2**_SOBOL_BITS} points of a Sobol sequence, was {stop}")
 
 
-def _gray_shift(place: int, directions: list[int]) -> int:
-    """Directions by which a point at `place` differs from the first one."""
-    code, moved = place ^ (place >> 1), 0
-    for bit, direction in enumerate(directions):
-        if code >> bit & 1:
-            moved ^= direction
+def _gray_shift(place: int, directions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Directions, along the last axis, by which a point at `place` differs from the first one."""
+    code = place ^ (place >> 1)
+    chosen = [bit for bit in range(_SOBOL_BITS) if code >> bit & 1]
+    moved: NDArray[np.int64] = np.bitwise_xor.reduce(directions[..., chosen], axis=-1)
     return moved
 
 
-def _scrambled(seed: int, row: int) -> tuple[list[int], int]:
+def _scrambled(seed: int, row: int) -> tuple[NDArray[np.int64], int]:
     """Direction numbers times a random unit lower-triangular bit matrix, and a random digital shift."""
     words = _philox(seed, row).random_raw(_SOBOL_BITS + 1).astype(np.int64) & (2**_SOBOL_BITS - 1)
     places = 1 << np.arange(_SOBOL_BITS - 1, -1, -1)  # most significant first
     masks = (words[:-1] & (-2 * places)) | places
     bits = np.bitwise_count(_directions(row)[:, None] & masks) & 1
-    return (bits * places).sum(axis=1).tolist(), int(words[-1])
+    return (bits * places).sum(axis=1), int(words[-1])
 
 
 def direction_numbers(rows: int) -> NDArray[np.int64]:

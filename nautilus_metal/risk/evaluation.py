@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine
-from nautilus_metal.engine.governor import in_pieces
+from nautilus_metal.engine.governor import in_pieces, room
 from nautilus_metal.engine.team import ALONE, Team
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.scenarios import (
@@ -35,6 +35,7 @@ from nautilus_metal.risk.tail_work import through_tail
 
 _SAMPLE = 256  # scenarios evaluated again in float64
 _PIECE = 2**24  # elements of the scratch block of a full revaluation
+_TAIL_SHARE = 16  # of the free memory that a tail may take beside the pieces
 _WORD, _EXTRA = 8, 8  # bytes of a number at most, and numbers for losses and their order
 
 
@@ -98,7 +99,8 @@ def evaluate(task: Task, engine: ComputeEngine, team: Team = ALONE) -> Figures:
     weights = tail_weights(count, task.levels)
 
     def begin(size: int, start: int) -> PlainWork:
-        return PlainWork(task, weights, TailParts(size, max(0, min(_SAMPLE, count) - start)))
+        in_place = _TAIL_SHARE * size * _WORD * (task.scenarios.loading.shape[-1] + 2) < room(engine)
+        return PlainWork(task, weights, TailParts(size, max(0, min(_SAMPLE, count) - start), in_place))
 
     return _finish(task, weights, *through_tail(engine, team, count, _bytes_each(task), weights.size, begin))
 
@@ -135,8 +137,9 @@ class PlainWork:
         worst, table, sample = found
         factors, *scale = self.parts.columns
         fitted = self.task.scenarios
-        tail = ScenarioSet(fitted.loading, factors, fitted.shift, scale[0][0] if scale else None)
-        basis = team.total(_basis(self.task, tail) @ table)
+        loading, shift = fitted.loading.to(factors), fitted.shift.to(factors)
+        tail = ScenarioSet(loading, factors, shift, scale[0][0] if scale else None)
+        basis = team.total((_basis(self.task, tail) @ table).double().cpu())
         return torch.cat([worst, sample, basis[:, 0], basis[:, 1:].flatten()]).numpy()
 
 

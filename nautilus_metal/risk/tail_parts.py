@@ -1,4 +1,4 @@
-"""The tail of a sample that is too large for one piece of work: kept on the host while the pieces go by."""
+"""The tail of a sample that is too large for one piece of work: kept while the pieces go by."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,7 @@ from nautilus_metal.engine.blocks import MIB
 from nautilus_metal.engine.governor import cpu_of
 from nautilus_metal.engine.team import Team
 from nautilus_metal.errors import OutOfDeviceMemory
+from nautilus_metal.kernels.tail import largest
 
 _WORD = 8  # bytes of a number on the host
 
@@ -38,10 +39,12 @@ class TailParts:
         How many losses to keep.
     first : int
         How many of the first losses to keep as well, in their order.
+    in_place : bool, default False
+        Keep the tail where the first piece lies, in its type; else on the host in float64.
     """
 
-    def __init__(self, size: int, first: int) -> None:
-        self._size, self._first = size, first
+    def __init__(self, size: int, first: int, in_place: bool = False) -> None:
+        self._size, self._first, self._in_place = size, first, in_place
         self.losses = torch.zeros(0, dtype=torch.float64)
         self.columns: tuple[Tensor, ...] = ()
         self.sample = torch.zeros(0, dtype=torch.float64)
@@ -59,13 +62,16 @@ class TailParts:
         missing = self._first - len(self.sample)
         if missing > 0:
             self.sample = torch.cat([self.sample, losses[:missing].cpu().double()])
-        values, where = torch.topk(losses, min(self._size, len(losses)), sorted=True)
-        if len(self.losses) == self._size:  # only what is larger than the least one kept can matter
-            count = int((values > self.losses[-1]).sum())
+        if self._in_place and not len(self.losses):
+            self.losses = self.losses.to(losses)
+        home = self.losses
+        values, where = largest(losses, min(self._size, len(losses)))
+        if len(home) == self._size:  # only what is larger than the least one kept can matter
+            count = int((values > home[-1]).sum())
             values, where = values[:count], where[:count]
-        fresh = tuple(column.index_select(1, where).cpu().double() for column in columns)
-        pool = torch.cat([self.losses, values.cpu().double()])
-        self.losses, order = torch.topk(pool, min(self._size, len(pool)), sorted=True)
+        fresh = tuple(column.index_select(1, where).to(home) for column in columns)
+        pool = torch.cat([home, values.to(home)])
+        self.losses, order = largest(pool, min(self._size, len(pool)))
         before = self.columns or tuple(column[:, :0] for column in fresh)
         self.columns = tuple(torch.cat(pair, dim=1)[:, order] for pair in zip(before, fresh, strict=True))
 
@@ -82,21 +88,20 @@ class TailParts:
         Returns
         -------
         tuple of Tensor or None
-            The tail's losses, shape (tail,); the weights of the losses kept here, shape (kept, figures), zero for
-            those that are not in it; the first losses of all. None where a member has kept too few of its own to
+            The tail's losses, shape (tail,), on the host; the weights of the losses kept here, shape (kept, figures),
+            zero for those that are not in it; the first losses of all. None where a member has kept too few of its own to
             know.
         """
         gathered = team.gather(self.losses)
-        pool, before = torch.cat(gathered), sum(map(len, gathered[: team.rank]))
-        worst, order = torch.topk(pool, min(len(weights), len(pool)), sorted=True)
-        sizes = team.gather(torch.tensor([float(self._size)], dtype=torch.float64))
-        for kept, size in zip(gathered, sizes, strict=True):
-            if len(kept) == int(size) < len(weights) and float(kept[-1]) > float(worst[-1]):
-                return None
+        pool, before = torch.cat(gathered).to(self.losses), sum(map(len, gathered[: team.rank]))
+        worst, order = largest(pool, min(len(weights), len(pool)))
+        full = [kept for kept in gathered if len(kept) == self._size < len(weights)]
+        if any(float(kept[-1]) > float(worst[-1]) for kept in full):
+            return None
         own = (order >= before) & (order < before + len(self.losses))
-        table = torch.zeros(len(self.losses), weights.shape[1], dtype=weights.dtype)
-        table[order[own] - before] = weights[own]
-        return worst, table, torch.cat(team.gather(self.sample))
+        table = torch.zeros(len(self.losses), weights.shape[1]).to(self.losses)
+        table[order[own] - before] = weights.to(table)[own]
+        return worst.double().cpu(), table, torch.cat(team.gather(self.sample))
 
 
 def with_worst(figures: Tensor) -> Tensor:
