@@ -1,9 +1,17 @@
 """The cases, by name."""
 
 from nautilus_metal.bench.case import Case
-from nautilus_metal.bench.cases import backtest, gate, indicators, pool, portfolio, risk
+from nautilus_metal.bench.cases import backtest, gate, indicators, pool, portfolio, pricing, risk
 
 CASES: dict[str, Case] = {
     case.name: case
-    for case in (*indicators.CASES, *risk.CASES, *gate.CASES, *portfolio.CASES, *pool.CASES, *backtest.CASES)
+    for case in (
+        *indicators.CASES,
+        *risk.CASES,
+        *pricing.CASES,
+        *gate.CASES,
+        *portfolio.CASES,
+        *pool.CASES,
+        *backtest.CASES,
+    )
 }
