@@ -89,8 +89,8 @@ class TailParts:
         -------
         tuple of Tensor or None
             The tail's losses, shape (tail,), on the host; the weights of the losses kept here, shape (kept, figures),
-            zero for those that are not in it; the first losses of all. None where a member has kept too few of its own to
-            know.
+            zero for those that are not in it; the first losses of all. None where a member has kept too few of its
+            own to know.
         """
         gathered = team.gather(self.losses)
         pool, before = torch.cat(gathered).to(self.losses), sum(map(len, gathered[: team.rank]))
