@@ -16,6 +16,7 @@ from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
 from nautilus_metal.engine.governor import cpu_of
 from nautilus_metal.engine.precision import whole_products
 from nautilus_metal.errors import InputError
+from nautilus_metal.models.fused_lstm import evaluated
 from nautilus_metal.models.memory import BatchSize, largest_batch
 from nautilus_metal.models.networks import widest
 from nautilus_metal.models.precision import cast, mixed_dtype
@@ -196,7 +197,7 @@ class MetalModelWrapper:
     def _batch(self, window: Tensor, model: nn.Module, engine: ComputeEngine) -> Tensor:
         short = self._short if engine is self.engine else None
         with torch.no_grad(), whole_products(engine.device), cast(engine.device, short):
-            return model(engine.upload(window, window.dtype)).to(window.dtype)
+            return evaluated(model, engine.upload(window, window.dtype)).to(window.dtype)
 
     def _copy_on(self, engine: ComputeEngine) -> nn.Module:
         """Return the network's copy on a device, made again where its weights have changed since."""

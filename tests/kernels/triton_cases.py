@@ -114,7 +114,8 @@ def _book(assets: int, options: int, count: int, scaled: bool, noisy: bool) -> t
     spots = ScenarioSet(0.01 * normal(assets, assets), normal(assets, count), 0.001 * normal(assets), scale)
     law = (normal(number), 0.001 * normal(number), 0.1 * normal(number).abs())
     joint = JointScenarios(spots, distinct, *law, normal(number, count) if noisy else None)
-    return joint, terms, normal(options), normal(assets), tuple(normal(n) for n in (assets, assets, number)), normal(1)
+    expansion = tuple(normal(each) for each in (assets, assets, number))
+    return joint, terms, normal(options), normal(assets), expansion, normal(1)
 
 
 def _moved(value, device):  # type: ignore[no-untyped-def]

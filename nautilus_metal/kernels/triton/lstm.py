@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nautilus_metal.kernels.triton.language import cdiv, jit, tl
 
-_BATCH, _HIDDEN, _INNER, _WARPS = 64, 16, 64, 4
+_BATCH, _HIDDEN, _INNER, _WARPS = 32, 16, 64, 4
 
 
 class Weights(NamedTuple):

@@ -1,0 +1,41 @@
+"""Inference of an LSTM network by the fused kernel of `kernels.triton.lstm`, replayed as a CUDA graph."""
+
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from nautilus_metal.engine import fused_cuda
+from nautilus_metal.engine.fused import fused_kernels
+from nautilus_metal.engine.graphs import graphs
+from nautilus_metal.models.networks import FinancialLSTM
+
+LEAST_BATCH = 128  # windows from which on the fused kernel is faster than cuDNN's
+_TOLERANCE = 1e-5  # of the largest output: float32 in both
+
+_packed: "WeakKeyDictionary[nn.Module, Any]" = WeakKeyDictionary()
+
+
+def evaluated(model: nn.Module, window: Tensor) -> Tensor:
+    """Evaluate a network whose weights do not change on a window, both on one device, without gradients."""
+    short = torch.is_autocast_enabled(window.device.type)
+    kernels = fused_kernels(window.device, "triton")
+    if kernels is None or short or window.dtype != torch.float32 or not isinstance(model, FinancialLSTM):
+        return model(window)
+    model.checked(window)
+    if len(window) < LEAST_BATCH:
+        return model(window)
+
+    def fast(lstm: Any) -> tuple[Tensor]:
+        if model not in _packed:
+            _packed[model] = lstm.pack_weights(model.lstm)
+        weights = _packed[model]
+
+        def work(given: Sequence[Tensor]) -> Tensor:
+            return model.head(lstm.last_state(given[0], weights))
+
+        return (graphs().run("lstm", [*weights, *model.head.parameters()], [window.contiguous()], work),)
+
+    return kernels.run("lstm_layers", fused_cuda.lstm, fast, lambda: (model(window),), _TOLERANCE)[0]
