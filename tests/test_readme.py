@@ -3,7 +3,12 @@
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+
+from nautilus_metal.cli.main import main
+from nautilus_metal.cli.sweep_grid import options_of, read_grid
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", README, re.DOTALL)
@@ -30,6 +35,28 @@ def test_the_importable_actors_of_the_page_can_be_made():
     made = [ActorFactory.create(config) for config in names["actors"]]
     assert [type(actor).__name__ for actor in made] == ["MetalEngineActor", "RiskActor"]
     assert made[1].config.scenarios == 100_000
+
+
+def block(language: str, word: str) -> str:
+    """The one block of a language that holds a word."""
+    found = [text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if word in text]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_the_book_of_the_page_is_assessed(tmp_path, capsys):
+    history = np.random.default_rng(0).normal(0, 0.01, (400, 2))
+    pd.DataFrame(history, columns=["AAPL", "KO"]).to_csv(tmp_path / "returns.csv", index=False)
+    (tmp_path / "book.json").write_text(block("json", '"positions"'))
+    assert main(["var", str(tmp_path / "book.json"), "--device", "cpu", "--scenarios", "2e3"]) == 0
+    assert "student_t, 2,000 scenarios" in capsys.readouterr().out
+
+
+def test_the_grid_of_the_page_is_read(tmp_path):
+    (tmp_path / "grid.toml").write_text(block("toml", "[grid]"))
+    grid = read_grid(tmp_path / "grid.toml")
+    assert len(grid.runs) == 8
+    assert options_of(grid.runs[0], tmp_path).settings == {"strategies": ["RSI", "RISK"], "RSI.period": 7}
 
 
 def test_the_page_says_whose_project_it_is_not():
