@@ -16,10 +16,12 @@ from nautilus_metal.cli.options import BacktestOptions
 from nautilus_metal.engine import shared_engine
 from nautilus_metal.errors import InputError
 from nautilus_metal.messages import RISK_REPORT_TOPIC, RiskReport
+from nautilus_metal.report.findings import explained
 from nautilus_metal.report.page import write_page
 from nautilus_metal.report.picture import write_picture
 from nautilus_metal.report.progress import Progress
 from nautilus_metal.report.run import RunReport, date_text, write_summary
+from nautilus_metal.report.saved import DAILY_PNL, write_daily_pnl
 from nautilus_metal.report.series import RiskSeries
 from nautilus_metal.report.terminal import closing_text
 from nautilus_metal.report.verdict import ModelResult, judge
@@ -176,7 +178,9 @@ def finish(
         settings=settings,
         notes=notes,
         holdout_from=HOLDOUT_FROM if any(result.holdout for result in results) else None,
+        **explained(results[0].series, market.ts, market.names, market.close, WINDOW, shared_engine(options.device)),
     )
+    write_daily_pnl(results, options.out / DAILY_PNL)
     write_summary(run, options.out / "summary.json")
     write_page(run, options.out / "report.html")
     write_picture(run, options.out / "report.png")

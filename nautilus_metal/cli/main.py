@@ -9,6 +9,7 @@ from nautilus_metal.cli.demo import add_demo
 from nautilus_metal.cli.doctor import add_doctor
 from nautilus_metal.cli.live import add_live
 from nautilus_metal.cli.options import add_options, parsed
+from nautilus_metal.cli.report import add_report
 from nautilus_metal.cli.sweep import add_sweep
 from nautilus_metal.cli.validate import add_validate
 from nautilus_metal.cli.var import add_var
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_backtest(commands)
     add_live(commands)
+    add_report(commands)
     add_var(commands)
     add_validate(commands)
     add_sweep(commands)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nautilus_metal.report.run import date_text
-from nautilus_metal.report.series import Array, LongArray
+from nautilus_metal.report.evidence import BOUND
+from nautilus_metal.report.run import RunReport, date_text
+from nautilus_metal.report.series import GREEKS, Array, LongArray, RiskSeries
 from nautilus_metal.report.svg import Frame, area, axes, canvas, label, line, number, sticks
 from nautilus_metal.report.verdict import ModelResult, percent, rolling_exceptions
 
@@ -96,6 +97,46 @@ def rolling_chart(results: Sequence[ModelResult], level: float, height: int = 25
     return canvas(WIDTH, height, "".join(parts), f"Exceptions of {percent(level)} VaR in the trailing 250 days")
 
 
+def wealth_chart(run: RunReport, level: float, height: int = 230) -> str:
+    """Draw the wealth of each model's e-process, on a logarithmic scale, and the bound of the alarm."""
+    curves = [(result.pnl.ts, run.evidence[result.series.model].get(level)) for result in run.results]
+    known = [(ts, proof) for ts, proof in curves if proof is not None and len(ts) > 1]
+    if not known:
+        return ""
+    logs = [proof.log_wealth / np.log(10) for _, proof in known]
+    bound = float(np.log10(BOUND))
+    low, high = min(float(log.min()) for log in logs), max(bound, *(float(log.max()) for log in logs))
+    span = float(min(ts[0] for ts, _ in known)), float(max(ts[-1] for ts, _ in known))
+    frame = Frame(LEFT, 24, WIDTH - 168, height - 26, span, _padded(min(low, 0.0), high))
+    every = np.array([span[0], span[1]]).astype(np.int64)
+    parts = [axes(frame, every, "wealth, powers of ten", rows=4)]
+    y = float(frame.y(bound))
+    parts.append(f'<path class="split" d="M{frame.left},{y:.1f}H{frame.right}"/>')
+    parts.append(label(frame.left + 6, y - 5, f"alarm at {BOUND:g}", "note"))
+    for i, ((ts, proof), log) in enumerate(zip(known, logs, strict=True)):
+        colour = f"stroke:{PALETTE[i % len(PALETTE)]};stroke-dasharray:{_DASHES[i % 4]}"
+        parts.append(line(frame.x(ts), frame.y(log), "count").replace("<path ", f'<path style="{colour}" '))
+        y = frame.top + 14 + 20 * i
+        parts.append(f'<path class="count" style="{colour}" d="M{frame.right + 12:.0f},{y:.0f}h22"/>')
+        parts.append(label(frame.right + 40, y + 4, proof.model, "legend"))
+    return canvas(WIDTH, height, "".join(parts), f"E-process of {percent(level)} ES by model", "wealth")
+
+
+def greeks_charts(series: RiskSeries, height: int = 190) -> str:
+    """Draw the book's sensitivities over time; nothing for a book without options."""
+    rows = np.flatnonzero(np.isfinite(series.greeks).all(axis=1))
+    if len(rows) < 2:
+        return ""
+    ts, drawings = series.ts[rows], []
+    for name, curve in zip(GREEKS, series.greeks[rows].T, strict=True):
+        bounds = _padded(min(float(curve.min()), 0.0), max(float(curve.max()), 0.0))
+        frame = Frame(LEFT, 24, 545 - RIGHT, height - 26, _span(ts), bounds)
+        body = axes(frame, ts, series.base_currency, rows=4, columns=5)
+        body += line(frame.x(ts), frame.y(curve), "equity")
+        drawings.append(f"<figure>{canvas(545, height, body, name)}<figcaption>{name}</figcaption></figure>")
+    return f'<div class="pair" id="greeks">{"".join(drawings)}</div>'
+
+
 def component_chart(result: ModelResult, level: float, height: int = 330) -> str:
     """Draw each instrument's part of the VaR over time: what adds risk above zero, what takes it away below."""
     series = result.series
@@ -168,7 +209,7 @@ def _zones(frame: Frame, level: float) -> list[str]:
             f'<rect class="zone-{zone}" x="{frame.left}" y="{top:.1f}" '
             f'width="{frame.right - frame.left}" height="{bottom - top:.1f}"/>'
         )
-        parts.append(label(frame.right - 6, top + 13, zone, "note", "end"))
+        parts.append(label(frame.left + 6, top + 13, zone, "note"))
     return parts
 
 

@@ -1,8 +1,7 @@
 """`report.html`: one page with everything in it, which needs no network and prints."""
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -17,18 +16,25 @@ from nautilus_metal.report.charts import (
     close_ups,
     component_chart,
     equity_chart,
+    greeks_charts,
     pnl_chart,
     rolling_chart,
+    wealth_chart,
+)
+from nautilus_metal.report.evidence_page import (
+    changes_table,
+    shortfall_hint,
+    shortfall_tables,
+    verdict_table,
+    worst_table,
 )
 from nautilus_metal.report.run import RunReport, date_text, summary
 from nautilus_metal.report.svg import minus
-from nautilus_metal.report.terminal import HEADINGS, hit_rate, verdict_rows
-from nautilus_metal.report.verdict import PASS_P_VALUE, ModelResult, clusters, percent
-from nautilus_metal.risk.validation import VarScore
+from nautilus_metal.report.terminal import hit_rate
+from nautilus_metal.report.verdict import ModelResult, clusters, percent
 
 WORST_DAYS = 12
 LONG_TABLE = 8
-LIGHTS = {"green": "●", "yellow": "▲", "red": "■"}
 
 
 def write_page(run: RunReport, path: Path) -> None:
@@ -40,16 +46,21 @@ def page(run: RunReport) -> str:
     """Return the report page: a complete HTML document without any external reference."""
     chosen, facts = run.chosen, summary(run)
     top = max(chosen.series.levels) if chosen.series.levels else 0.99
-    holdout = _nanoseconds(run.holdout_from)
+    greeks = greeks_charts(chosen.series)
     sections = [
         _head(run, facts),
         _section("Daily P&L against the value at risk stated the day before", _PNL_HINT, _key(chosen),
-                 pnl_chart(chosen, holdout), '<div id="readout" aria-live="polite"></div>', close_ups(chosen)),
-        _section("Verdicts", _VERDICT_HINT, _verdict_table("All days", run, False),
-                 _verdict_table(f"From {run.holdout_from} on: no setting was chosen on these days", run, True)),
+                 pnl_chart(chosen, run.holdout_ts), '<div id="readout" aria-live="polite"></div>', close_ups(chosen)),
+        _section("Verdicts", _VERDICT_HINT, verdict_table("All days", run, False),
+                 verdict_table(f"From {run.holdout_from} on: no setting was chosen on these days", run, True)),
         _section("Exceptions in the trailing 250 days", f"{percent(top)} VaR; Basel's zones for 99%.",
                  rolling_chart(run.results, top)),
         _section("Where the risk is", _COMPONENT_HINT.format(percent(top)), component_chart(chosen, top)),
+        _section("Is the expected shortfall right", shortfall_hint(run), shortfall_tables(run),
+                 wealth_chart(run, top)),
+        _section("Sensitivities", _GREEKS_HINT, greeks) if greeks else "",
+        _section("Why VaR changed", _CHANGES_HINT, changes_table(run.explained)) if run.explained else "",
+        _section("Worst scenarios", _worst_hint(run.worst), worst_table(run.worst)) if run.worst else "",
         _section("Cumulative clean P&L", "Before trading within the day and fees; shaded: below the last peak.",
                  equity_chart(chosen)),
         _section("Worst days", "", _worst_days(chosen)),
@@ -73,13 +84,29 @@ _PNL_HINT = (
     "A loss is an exception when it is larger than the VaR of the evening before."
 )
 _VERDICT_HINT = (
-    "Kupiec: is the number of exceptions right? Christoffersen: is it right, and do they come alone? A p-value "
-    "under 0.05 rejects the model. Basel's light is that of the whole period."
+    "Kupiec: is the number of exceptions right? Christoffersen: is it right, and do they come alone? Haas: are the "
+    "waits between them right as well? A p-value under 0.05 rejects the model; the exact ones are by simulated "
+    "histories of a right model, where chi-square is rough. Basel's light is that of the whole period."
 )
 _COMPONENT_HINT = (
     "{} VaR by instrument: the parts add up to the whole. Below zero are positions that take risk away. "
     "Averages of a few days each."
 )
+
+
+_GREEKS_HINT = "Of the whole book, options and what they stand beside, as each report has them."
+_CHANGES_HINT = (
+    "The largest changes of VaR from one report to the next, split by Shapley's value: positions and prices; each "
+    "instrument's volatility; the rest of the return window; the model's settings; the scenario stream. The parts "
+    "add up to the change; ± is a standard error of the simulation."
+)
+
+
+def _worst_hint(worst: Mapping[str, Any]) -> str:
+    return (
+        f"Of the report of {worst['report']}, by {worst['model']}: what the book and its positions lose in them, "
+        f"{worst['base_currency']}; below zero is a gain."
+    )
 
 
 def _section(heading: str, hint: str, *body: str) -> str:
@@ -130,32 +157,6 @@ def _key(result: ModelResult) -> str:
     ) + "</div>"  # fmt: skip
 
 
-def _verdict_table(heading: str, run: RunReport, holdout: bool) -> str:
-    body = []
-    for result in run.results:
-        scores = result.holdout if holdout else result.scores
-        css = ' class="main"' if result.series.model == run.main else ""
-        rows = zip(verdict_rows(result.series.model, scores), scores.values(), strict=True)
-        body += [f"<tr{css}>{_verdict_cells(cells, entry)}</tr>" for cells, entry in rows]
-    if not body:
-        return ""
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in HEADINGS)
-    return (
-        f'<div class="scroll"><table><caption>{escape(heading)}</caption><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
-    )
-
-
-def _verdict_cells(cells: Sequence[str], entry: VarScore) -> str:
-    html = [f"<td>{escape(cell)}</td>" for cell in cells]
-    for i, value in ((5, entry.kupiec_p), (6, entry.christoffersen_p)):
-        if value is not None and value < PASS_P_VALUE:
-            html[i] = f'<td class="low" title="rejected">{cells[i]} ✗</td>'
-    if entry.zone:
-        html[7] = f'<td><span class="light {entry.zone}">{LIGHTS[entry.zone]} {entry.zone}</span></td>'
-    return "".join(html)
-
-
 def _worst_days(result: ModelResult) -> str:
     total = result.pnl.total
     order = [day for day in np.argsort(total)[:WORST_DAYS].tolist() if total[day] < 0]
@@ -194,6 +195,9 @@ def _uncovered(uncovered: Mapping[str, Mapping[str, Any]]) -> str:
 def _facts(run: RunReport, facts: Mapping[str, Any]) -> str:
     by_model = facts["tick_milliseconds_by_model"].items()
     rows = {
+        "device": facts["device"],
+        "seed": str(facts["seed"]),
+        "period": f"{facts['first_report']} to {facts['last_report']}",
         **{name.replace("_", " "): _text(value) for name, value in run.portfolio.items()},
         "risk ticks, median (99th percentile)": "; ".join(
             f"{name} {t['median'] or 0:.2f} ({t['p99'] or 0:.2f}) ms" for name, t in by_model
@@ -222,10 +226,6 @@ def _text(value: Any) -> str:
 
 def _money(value: float) -> str:
     return minus(f"{value:,.0f}")
-
-
-def _nanoseconds(date: str | None) -> int | None:
-    return None if date is None else int(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()) * 10**9
 
 
 def _data(result: ModelResult) -> str:

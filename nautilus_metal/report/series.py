@@ -12,6 +12,7 @@ from nautilus_metal.risk.validation import clean_contributions
 
 Array = NDArray[np.float64]
 LongArray = NDArray[np.int64]
+GREEKS = ("cash delta", "cash gamma for 1%", "vega for one point of volatility", "theta for one day")
 
 HEAD_OF_SERIES = ("source", "model", "sampler", "device", "base_currency", "seed", "scenarios", "horizon")
 
@@ -40,6 +41,8 @@ class RiskSeries:
         Each instrument's part of the VaR; 0 where nothing was held.
     milliseconds, pool_hit_rate, drift : ndarray, shape (T,)
         As in the reports; NaN where there was nothing to measure.
+    greeks : ndarray, shape (T, 4)
+        Of the whole book, in the order of `GREEKS`; NaN where no option is held.
     missing : ndarray of int64, shape (T,)
         How many positions the report lists as uncovered.
     uncovered : dict
@@ -66,6 +69,7 @@ class RiskSeries:
     milliseconds: Array
     pool_hit_rate: Array
     drift: Array
+    greeks: Array
     missing: LongArray
     uncovered: dict[str, tuple[int, str]]
 
@@ -204,7 +208,7 @@ class _Head:
 class _Row:
     """The numbers of one report."""
 
-    __slots__ = ("components", "head", "lines", "measures", "missing", "names")
+    __slots__ = ("components", "greeks", "head", "lines", "measures", "missing", "names")
 
     def __init__(self, report: Any) -> None:
         self.head = _Head(**{name: getattr(report, name) for name in _Head.__dataclass_fields__})
@@ -213,6 +217,7 @@ class _Row:
         self.names = tuple(report.positions)
         lines = list(report.positions.values())
         self.lines = np.array([(x["quantity"], x["price"], x["value"]) for x in lines]).reshape(-1, 3)
+        self.greeks = _greeks(lines)
         self.components = np.array(
             [[x["component_var"].get(key, 0.0) for key in self.measures] for x in lines]
         ).reshape(len(lines), len(self.measures))
@@ -250,8 +255,23 @@ def _stack(rows: list[_Row], uncovered: dict[str, tuple[int, str]]) -> RiskSerie
         milliseconds=np.array([row.head.milliseconds for row in rows]),
         pool_hit_rate=np.array([_or_nan(row.head.pool_hit_rate) for row in rows]),
         drift=np.array([_or_nan(row.head.drift) for row in rows]),
+        greeks=np.array([row.greeks for row in rows]),
         missing=np.array([row.missing for row in rows], dtype=np.int64),
         uncovered=uncovered,
+    )
+
+
+def _greeks(lines: Sequence[Any]) -> tuple[float, ...]:
+    """Sum the sensitivities of a report's positions in the order of `GREEKS`; a plain position has its value."""
+    options = [line for line in lines if "delta" in line]
+    if not options:
+        return (np.nan,) * len(GREEKS)
+    plain = sum(line["value"] for line in lines if "delta" not in line)
+    return (
+        plain + sum(line["delta"] * line["spot"] for line in options),
+        sum(line["gamma"] * line["spot"] ** 2 for line in options) / 100,
+        sum(line["vega"] for line in options) / 100,
+        sum(line["theta"] for line in options) / 365,
     )
 
 

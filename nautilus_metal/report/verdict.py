@@ -81,7 +81,11 @@ def judge(
     holdout_from : int, optional
         UNIX nanoseconds from which on days are scored a second time on their own.
     """
-    pnl = clean_pnl(series, ts, instruments, closes)
+    return scored(series, clean_pnl(series, ts, instruments, closes), holdout_from)
+
+
+def scored(series: RiskSeries, pnl: CleanPnl, holdout_from: int | None = None) -> ModelResult:
+    """Score one model's reports on a P&L that is paired with them already; `holdout_from` as in `judge`."""
     late = np.zeros(len(pnl.ts), dtype=bool) if holdout_from is None else pnl.ts >= holdout_from
     scores: list[dict[float, VarScore]] = [{}, {}]
     for column, level in enumerate(series.levels):

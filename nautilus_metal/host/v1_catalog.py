@@ -1,0 +1,30 @@
+"""Messages in a NautilusTrader data catalog."""
+
+from pathlib import Path
+from typing import Any
+
+from nautilus_trader.persistence.catalog import ParquetDataCatalog
+
+
+def read_streamed(folder: Path, kind: str, instance_id: str, message: type) -> list[Any]:
+    """Return the messages of one class that a run has streamed into a catalog.
+
+    Parameters
+    ----------
+    folder : Path
+        The catalog.
+    kind : {"backtest", "live"}
+        Of the run.
+    instance_id : str
+        Of its kernel.
+    message : type
+        A class of custom data.
+    """
+    catalog = ParquetDataCatalog(folder)
+    read = catalog.read_backtest if kind == "backtest" else catalog.read_live_run
+    return [getattr(row, "data", row) for row in read(instance_id, data_cls=message)]
+
+
+def read_written(folder: Path, message: type) -> list[Any]:
+    """Return the messages of one class that were written into a catalog."""
+    return [getattr(row, "data", row) for row in ParquetDataCatalog(folder).query(message)]
