@@ -13,8 +13,8 @@ from nautilus_metal.kernels.normals import direction_numbers
 
 Array = NDArray[np.float64]
 
-_PIECE = 1 << 18  # numbers that a thread makes at a time
-_WORK = 8  # elements of plain arithmetic that a number is worth
+PIECE = 1 << 18  # numbers that a thread makes at a time
+WORK = 8  # elements of plain arithmetic that a number is worth
 _NEVER = 1e30  # an exercise boundary that no price passes
 
 
@@ -64,7 +64,7 @@ def path_sums(
         Symmetric, shape (rows, rows), whatever the number of threads.
     """
     sobol, steps, tile = sampler == "sobol", problem.steps, tile_paths(problem.steps)
-    size = count if sobol else tile * max(1, _PIECE // (steps * tile))
+    size = count if sobol else tile * max(1, PIECE // (steps * tile))
     tasks = [(seed, first) for seed in range(len(seeds)) for first in range(0, count, size)]
     rows = len(ROWS[problem.style])
     parts = np.zeros((len(tasks), rows, rows))
@@ -78,7 +78,7 @@ def path_sums(
         loop(problem.style, sobol, seeds[seed], *ways, first, number, sampler == "antithetic", tile, market,
              problem.every, boundary, parts[k])  # fmt: skip
 
-    share(work, range(len(tasks)), _WORK * steps * count * len(seeds))
+    share(work, range(len(tasks)), WORK * steps * count * len(seeds))
     lower = parts.reshape(len(seeds), -1, rows, rows).sum(1)
     return [one + np.tril(one, -1).T for one in lower]
 

@@ -11,9 +11,10 @@ from nautilus_metal.kernels import black_scholes
 from nautilus_metal.kernels.paths import Paths, elapsed
 from nautilus_metal.kernels.payoffs import vanilla
 
-_DEGREE = 4
-_POINTS_A_TERM = 20
-_RIDGE = 1e-12
+DEGREE = 4
+POINTS_A_TERM = 20
+RIDGE = 1e-12
+DEPTH, BINS = 6.0, 4096  # deviations at expiry by which a price is in the money: the most, and steps of a boundary
 
 
 class Policy(NamedTuple):
@@ -88,40 +89,41 @@ def train_policy(
         inside = torch.nonzero(sign * (spots[date * stride] - strike) > 0).squeeze(1)
         price = spots[date * stride][inside]
         exercise = sign * (price - strike)
+        depth = (sign * (price / strike).log() / scale).clamp(0.0, DEPTH)
         if european is None:
             base = torch.zeros_like(price)
-            waiting = _regressed(price, cash[inside], strike, scale)
+            waiting = _regressed(depth, cash[inside])
         else:
             base = european(price, expiry * (1 - date / dates))
-            waiting = base + _regressed(price, (cash - held)[inside], strike, scale)
-        boundary[date - 1] = _boundary(price, exercise - waiting, sign)
-        stop = sign * (price - boundary[date - 1]) >= 0
+            waiting = base + _regressed(depth, (cash - held)[inside])
+        edge = _edge(depth, exercise - waiting)
+        boundary[date - 1] = strike * math.exp(sign * scale * edge) if math.isfinite(edge) else sign * math.inf
+        stop = depth >= edge
         cash[inside[stop]] = exercise[stop]
         held[inside[stop]] = base[stop]
     return Policy(boundary, stride, float(cash.mean()) * discount)
 
 
-def _regressed(price: Tensor, target: Tensor, strike: float, scale: float) -> Tensor:
+def _regressed(depth: Tensor, target: Tensor) -> Tensor:
     """Polynomial regression; few points give a lower degree."""
-    degree = min(_DEGREE, len(price) // _POINTS_A_TERM)
+    degree = min(DEGREE, len(depth) // POINTS_A_TERM)
     if degree < 1:
         return torch.full_like(target, torch.inf)
-    x = ((price / strike).log() / scale).clamp(-6.0, 6.0)
-    basis = torch.stack([x**power for power in range(degree + 1)])
+    basis = torch.stack([depth**power for power in range(degree + 1)])
     root = (basis * basis).mean(1).sqrt().clamp(min=1e-12)
     scaled = basis / root.unsqueeze(1)
-    matrix = scaled @ scaled.T + _RIDGE * len(price) * torch.eye(degree + 1, dtype=basis.dtype)
+    matrix = scaled @ scaled.T + RIDGE * len(depth) * torch.eye(degree + 1, dtype=basis.dtype)
     return torch.linalg.solve(matrix, scaled @ target) @ scaled
 
 
-def _boundary(price: Tensor, gain: Tensor, sign: float) -> float:
-    """The boundary that collects most gain from the paths beyond it; never to exercise collects none."""
-    if not len(price) or not bool(torch.isfinite(gain).all()):
-        return sign * math.inf
-    deepest_first = price.argsort(descending=sign > 0)
-    collected = gain[deepest_first].cumsum(0)
+def _edge(depth: Tensor, gain: Tensor) -> float:
+    """The depth that collects most gain from the paths beyond it, infinite where never to exercise is better."""
+    if not len(depth) or not bool(torch.isfinite(gain).all()):
+        return math.inf
+    bins = (depth * (BINS / DEPTH)).long().clamp(max=BINS - 1)
+    collected = torch.zeros(BINS, dtype=gain.dtype).index_add_(0, bins, gain).flip(0).cumsum(0)
     best = int(collected.argmax())
-    return float(price[deepest_first[best]]) if float(collected[best]) > 0 else sign * math.inf
+    return (BINS - 1 - best) * (DEPTH / BINS) if float(collected[best]) > 0 else math.inf
 
 
 def stopping_dates(paths: Paths, policy: Policy, sign: float) -> Tensor:

@@ -19,6 +19,7 @@ from nautilus_metal.kernels.brownian import stream_seed
 from nautilus_metal.kernels.fused_paths import AMERICAN, ASIAN, EUROPEAN, ROWS, path_products
 from nautilus_metal.kernels.longstaff_schwartz import Policy
 from nautilus_metal.risk.pricing_checks import Array
+from nautilus_metal.risk.pricing_device import device_moments
 from nautilus_metal.risk.pricing_monte_carlo import Moments, Plan, Sample, group_moments
 from nautilus_metal.risk.pricing_plans import EARLY, SCHEDULED, early_plan, make_plan
 from nautilus_metal.risk.pricing_terms import Terms, checked_terms
@@ -53,6 +54,10 @@ def fused_sample(terms: Terms, plan: Plan, engine: ComputeEngine, policy: Policy
         return None
 
     def sample(groups: int, count: int, sampler: str, seed: int) -> list[Moments] | None:
+        if engine.device.type == "cuda" and policy is None:
+            return device_moments(terms, plan, engine, groups, count, sampler, seed)
+        if sampler == "fast":
+            return None
         kernels = fused_kernels(engine.device, "numba")
         style = _STYLES[terms.style]
         name = f"{_SAMPLE[style][0]}_paths"

@@ -3,19 +3,22 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
+from nautilus_metal.engine.fused_policy import Exercise, fused_depths
 from nautilus_metal.kernels import black_scholes
 from nautilus_metal.kernels.brownian import stream_seed
 from nautilus_metal.kernels.longstaff_schwartz import Policy, train_policy
 from nautilus_metal.risk.pricing_monte_carlo import blocks, parameters
-from nautilus_metal.risk.pricing_plans import exercise_dates, make_plan
+from nautilus_metal.risk.pricing_plans import exercise_dates, make_plan, step_counts
 from nautilus_metal.risk.pricing_terms import Terms
 
 _TRAINING_STREAM = 2**32  # far from the scrambles' streams
 _TRAINING_PATHS = (4096, 16384)
+LEAST = 1 << 18  # random numbers from which on the loops are used, whatever was compiled before: a policy is a choice
 
 
 def trained_policy(terms: Terms, num_simulations: int, seed: int) -> Policy:
@@ -33,10 +36,32 @@ def trained_policy(terms: Terms, num_simulations: int, seed: int) -> Policy:
     Policy
         Of as many paths as the estimate has, within bounds.
     """
-    host = shared_engine("cpu", precision="float64")
     low, high = _TRAINING_PATHS
+    count = min(max(low, num_simulations), high)
+    found = _fused(terms, count, stream_seed(seed, _TRAINING_STREAM))
+    if found is not None:
+        return found
+    host = shared_engine("cpu", precision="float64")
     with threads_for(0):  # a regression of a few thousand paths
-        return _fitted(terms, min(max(low, num_simulations), high), seed, host)
+        return _fitted(terms, count, seed, host)
+
+
+def _fused(terms: Terms, count: int, seed: int) -> Policy | None:
+    """By the compiled loops, where there are any and the work is worth compiling them."""
+    dates, steps = exercise_dates(terms), int(step_counts(terms)[0])
+    if terms.model != "black_scholes" or count * steps < LEAST:
+        return None
+    spot, strike, sign = terms.number("spot"), float(terms.strike), float(terms.sign)
+    names = ("rate", "dividend_yield", "volatility", "expiry")
+    rate, dividend, volatility, expiry = map(terms.number, names)
+    market = Exercise(strike / spot, sign, rate, dividend, volatility, expiry)
+    found = fused_depths(market, dates, steps // dates, count, seed)
+    if found is None:
+        return None
+    depths, worth = found
+    boundary = strike * np.exp(sign * volatility * math.sqrt(expiry) * depths)
+    boundary[np.isinf(depths)] = sign * np.inf
+    return Policy(torch.from_numpy(boundary), steps // dates, worth * spot)
 
 
 def _fitted(terms: Terms, count: int, seed: int, host: ComputeEngine) -> Policy:

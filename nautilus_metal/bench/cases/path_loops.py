@@ -115,8 +115,9 @@ def _compiled(name: str) -> Callable[..., Any]:
             square += paid * paid
         return value, square
 
-    loops = {"european": european, "asian": asian, "american": american}
-    return numba.njit(parallel=True, fastmath=True)(loops[name])  # type: ignore[no-any-return]
+    loops: dict[str, Any] = {"european": european, "asian": asian, "american": american}
+    found: Callable[..., Any] = numba.njit(parallel=True, fastmath=True)(loops[name])
+    return found
 
 
 def _moments(prices, cash, strike, discount, first, stop):  # type: ignore[no-untyped-def]

@@ -1,0 +1,172 @@
+"""Longstaff and Schwartz's regression as `longstaff_schwartz.train_policy` makes it, date by date, for a compiler."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nautilus_metal.kernels.fused_numbers import (
+    Array,
+    exponential,
+    f32,
+    logarithm,
+    lower_tail,
+    pseudo_row,
+    reordered,
+)
+from nautilus_metal.kernels.longstaff_schwartz import BINS, DEGREE, DEPTH, POINTS_A_TERM, RIDGE
+
+Sums = NDArray[np.float64]
+
+_MOMENTS = 3 * DEGREE + 2  # powers of the regressor, and of it times the target
+
+
+def walk_sums(seed: int, first: int, stride: int, out: Array) -> None:
+    """Fill `out` (dates, paths) with sums of pseudo-random normals after every `stride` steps from a path on."""
+    tile = out.shape[1]
+    words = np.empty((4, tile // 4), np.uint64)
+    centred, ends = np.empty(tile, np.float32), np.empty(tile, np.float32)
+    z, total = np.empty(tile, np.float32), np.zeros(tile, np.float32)
+    for step in range(len(out) * stride):
+        pseudo_row(seed, step, first // 4, words, centred, ends, z)
+        for i in range(tile):
+            total[i] += z[i]
+        if (step + 1) % stride == 0:
+            out[step // stride] = total
+
+
+def policy_loop(sums: Array, market: Array, depths: Sums) -> float:
+    """Fit the boundary on paths.
+
+    Parameters
+    ----------
+    sums : ndarray
+        Shape (dates, paths), of the normals up to each date.
+    market : ndarray
+        Drift and deviation of the logarithm between dates (the sums' scale), strike in units of today's price, sign,
+        rate and dividend yield times the years between dates, deviation of the logarithm at expiry.
+    depths : ndarray
+        Filled: how far in the money, in deviations at expiry, an option is exercised; infinite for never.
+
+    Returns
+    -------
+    float
+        Value of not exercising today, in units of today's price.
+    """
+    dates, paths = sums.shape
+    depth, gain, base = np.empty(paths, np.float32), np.empty(paths, np.float32), np.empty(paths, np.float32)
+    paid, cash, held = np.empty(paths, np.float32), np.empty(paths, np.float32), np.empty(paths, np.float32)
+    powers, bins, fit = np.empty(_MOMENTS), np.empty(BINS), np.empty(DEGREE + 1, np.float32)
+    discount = exponential(-market[4])
+    at_date(sums[dates - 1], market, f32(dates), depth, paid)
+    for i in range(paths):
+        cash[i] = max(paid[i], f32(0.0))
+        held[i] = cash[i]
+    depths[:] = 0.0
+    for date in range(dates - 1, 0, -1):
+        for i in range(paths):
+            cash[i] *= discount
+            held[i] *= discount
+        at_date(sums[date - 1], market, f32(date), depth, paid)
+        european(depth, market, f32(dates - date), base)
+        moments(depth, cash, held, powers)
+        depths[date - 1] = np.inf
+        if not regression(powers, fit):
+            continue
+        for i in range(paths):
+            x, value = depth[i], fit[DEGREE]
+            for k in range(DEGREE - 1, -1, -1):
+                value = value * x + fit[k]
+            gain[i] = paid[i] - base[i] - value
+        bins[:] = 0.0
+        for i in range(paths):
+            if depth[i] > f32(0.0):
+                bins[min(int(depth[i] * f32(BINS / DEPTH)), BINS - 1)] += gain[i]
+        best = total = 0.0
+        for k in range(BINS - 1, -1, -1):
+            total += bins[k]
+            if total > best:
+                best = total
+                depths[date - 1] = k * (DEPTH / BINS)
+        edge = f32(depths[date - 1])
+        for i in range(paths):
+            stop = depth[i] >= edge and depth[i] > f32(0.0)
+            cash[i] = paid[i] if stop else cash[i]
+            held[i] = base[i] if stop else held[i]
+    worth = 0.0
+    for i in range(paths):
+        worth += cash[i]
+    return worth / paths * discount
+
+
+def at_date(w: Array, market: Array, date: np.float32, depth: Array, paid: Array) -> None:
+    """How far in the money the paths are, and what exercising pays, which is negative out of the money."""
+    drift, deviation, strike, sign, spread = market[0], market[1], market[2], market[3], market[6]
+    level, scale = logarithm(strike) - drift * date, sign / spread
+    for i in range(len(w)):
+        depth[i] = min(max(scale * (deviation * w[i] - level), f32(-DEPTH)), f32(DEPTH))
+        paid[i] = sign * (exponential(drift * date + deviation * w[i]) - strike)
+
+
+def european(depth: Array, market: Array, left: np.float32, out: Array) -> None:
+    """Black and Scholes's price so many dates before expiry."""
+    deviation, strike, sign, rate, dividend, spread = market[1], market[2], market[3], market[4], market[5], market[6]
+    root = deviation * np.sqrt(left)
+    kept, owed = exponential(-dividend * left), strike * exponential(-rate * left)
+    shift = (rate - dividend) * left / root + f32(0.5) * root
+    for i in range(len(depth)):
+        level = sign * spread * depth[i]
+        further = level / root + shift
+        out[i] = strike * exponential(level) * kept * lower_tail(sign * further)
+        out[i] = sign * (out[i] - owed * lower_tail(sign * (further - root)))
+
+
+@reordered
+def moments(depth: Array, cash: Array, held: Array, out: Sums) -> None:
+    """Sums over the paths in the money of the powers of x, and of these times the premium over the European."""
+    n = a = b = c = d = e = f = g = h = 0.0
+    p = q = r = s = t = 0.0
+    for i in range(len(depth)):
+        x = float(max(depth[i], f32(0.0)))
+        inside = 1.0 if depth[i] > f32(0.0) else 0.0
+        y, xx = inside * float(cash[i] - held[i]), x * x
+        n += inside
+        a += x
+        b += xx
+        c += xx * x
+        d += xx * xx
+        e += xx * xx * x
+        f += xx * xx * xx
+        g += xx * xx * xx * x
+        h += xx * xx * xx * xx
+        p += y
+        q += y * x
+        r += y * xx
+        s += y * xx * x
+        t += y * xx * xx
+    for k, value in enumerate((n, a, b, c, d, e, f, g, h, p, q, r, s, t)):
+        out[k] = value
+
+
+def regression(powers: Sums, fit: Array) -> bool:
+    """Solve the normal equations; few points give a lower degree, and too few none."""
+    count = powers[0]
+    size = min(DEGREE, int(count) // POINTS_A_TERM) + 1
+    if size < 2:
+        return False
+    matrix, roots = np.empty((size, size + 1)), np.empty(size)
+    for j in range(size):
+        roots[j] = max(np.sqrt(powers[2 * j] / count), 1e-12)
+    for j in range(size):
+        for k in range(size):
+            matrix[j, k] = powers[j + k] / (roots[j] * roots[k])
+        matrix[j, j] += RIDGE * count
+        matrix[j, size] = powers[2 * DEGREE + 1 + j] / roots[j]
+    for j in range(size):
+        for row in range(size):
+            if row != j:
+                factor = matrix[row, j] / matrix[j, j]
+                for k in range(j, size + 1):
+                    matrix[row, k] -= factor * matrix[j, k]
+    fit[:] = f32(0.0)
+    for j in range(size):
+        fit[j] = f32(matrix[j, size] / matrix[j, j] / roots[j])
+    return True
