@@ -77,8 +77,3 @@ class RecentCloses:
     def closed_at(self, period: int) -> int:
         """Return the UNIX nanoseconds of the last close of a period that is here."""
         return self._closed_at[period]
-
-    @property
-    def last(self) -> int | None:
-        """The newest period."""
-        return self._periods[-1] if self._periods else None

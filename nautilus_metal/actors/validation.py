@@ -73,7 +73,7 @@ class ValidationActor(Actor):
         super().__init__(config)
         self.last_verdicts: dict[str, ModelVerdict] = {}
         self._tracks: dict[str, Track] = {}
-        self._due: dict[tuple[str, str], Due] = {}
+        self._due: list[Due] = []
         self._line = OneAtATime(self, self._begin)
 
     def register_base(self, portfolio: Any, msgbus: Any, cache: Any, clock: Any) -> None:
@@ -130,7 +130,7 @@ class ValidationActor(Actor):
             raised = silent and due.score.alarm
             days = due.score.days + due.facts["unknown_days"]
             if raised or days % self.config.publish_every == 0:
-                self._due[report.source, due.facts["model"]] = self._raise(risk, due) if raised else due
+                self._due.append(self._raise(risk, due) if raised else due)
                 self._line.request()
             if raised:
                 break  # what else has closed is of a model that is no longer in use, or has its verdict
@@ -174,7 +174,7 @@ class ValidationActor(Actor):
         return listed[place][0] if place < len(listed) else None
 
     def _begin(self, _skipped: int) -> None:
-        due, self._due = list(self._due.values()), {}
+        due, self._due = self._due, []
         self._line.submit(partial(_judge, due), self._send)
 
     def _send(self, judged: _Judged) -> None:
@@ -209,12 +209,16 @@ class ValidationActor(Actor):
 
     def _restore(self, data: bytes) -> None:
         try:
-            _, memory = _ENVELOPE.unpack(data)
-            if memory["rules"] != self._rules():
-                raise InputError(f"`state` must be of {self._rules()}, was of {memory['rules']}")
-            self._tracks = {name: Track.restore(self.config, state) for name, state in memory["tracks"].items()}
+            self._tracks = self._tracks_of(data)
         except InputError as error:
             self.log.warning(f"The saved scores are not used, they begin anew: {error}")
+
+    def _tracks_of(self, data: bytes) -> dict[str, Track]:
+        """Read a state; an `InputError` where it is none, or of other rules."""
+        _, memory = _ENVELOPE.unpack(data)
+        if memory["rules"] != self._rules():
+            raise InputError(f"`state` must be of {self._rules()}, was of {memory['rules']}")
+        return {name: Track.restore(self.config, state) for name, state in memory["tracks"].items()}
 
     def _rules(self) -> dict[str, Any]:
         """What a saved score is worthless without."""

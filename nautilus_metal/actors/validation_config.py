@@ -60,7 +60,7 @@ def check(config: ValidationActorConfig) -> None:
     """Refuse at construction what would fail later."""
     try:
         ZoneInfo(config.time_zone)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         raise InputError(f"`time_zone` must be a name like Europe/London, was {config.time_zone!r}") from None
     try:
         time.fromisoformat(config.day_end or "00:00")
