@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nautilus_metal.kernels.counter_normals import counter_normals, counter_uniforms
 from nautilus_metal.kernels.normals import uniforms
 
 SCRAMBLES = 16  # independent randomisations of a Sobol sequence, whose spread is its standard error
@@ -44,8 +45,9 @@ def draws(
         Paths; with antithetic pairs an even number, of which the second half mirrors the first.
     seed, start : int
         The stream, and the first path of the range (the first pair for antithetic).
-    sampler : {"pseudo", "antithetic", "sobol"}
-        With "sobol" the leading dimensions of the sequence decide the coarse shape of the path.
+    sampler : {"pseudo", "antithetic", "sobol", "fast"}
+        "fast" are the numbers of `counter_normals`. With "sobol" the leading dimensions of the sequence decide the
+        coarse shape of the path.
 
     Returns
     -------
@@ -68,6 +70,9 @@ def draws(
         half = uniforms(rows, count // 2, seed, "pseudo", start)
         normals = torch.special.ndtri(half[: factors * steps])
         normals, rest = torch.cat([normals, -normals], -1), torch.cat([half, 1.0 - half], -1)[factors * steps :]
+    elif sampler == "fast":
+        normals = counter_normals(factors * steps, count, seed, start)
+        rest = counter_uniforms(extra, count, seed, start, factors * steps)
     else:
         numbers = uniforms(rows, count, seed, sampler, start)
         normals, rest = torch.special.ndtri(numbers[: factors * steps]), numbers[factors * steps :]

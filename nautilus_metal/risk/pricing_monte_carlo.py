@@ -25,7 +25,8 @@ Simulate = Callable[[Parameters, Draws], Paths]
 Walk = Callable[[Parameters, Stream, ComputeEngine], Paths]
 Sample = Callable[[int, int, str, int], "list[Moments] | None"]
 
-SAMPLERS = ("pseudo", "antithetic", "sobol")
+SAMPLERS = ("pseudo", "antithetic", "sobol", "fast")
+STREAMED = ("pseudo", "antithetic")  # those whose numbers a device may make by itself
 
 # random numbers of a block: it stays near the cache of a CPU, fills a GPU, and keeps a long job within memory
 _CPU_BLOCK, _GPU_BLOCK = 2**18, 2**25
@@ -133,7 +134,7 @@ def estimate(
         The contract.
     num_simulations : int
         Paths, at least 2; rounded up to whole pairs (antithetic) or equal scrambles (sobol).
-    sampler : {"pseudo", "antithetic", "sobol"}
+    sampler : {"pseudo", "antithetic", "sobol", "fast"}
         Standard errors come from independent paths, from the means of pairs, or from independent scrambles.
     seed : int
         The stream.
@@ -180,7 +181,7 @@ def blocks(plan: Plan, count: int, sampler: str, seed: int, engine: ComputeEngin
     """Draws of `count` paths on the device for all contracts, in blocks of bounded size."""
     for first, number in _ranges(plan, count, engine):
         start = first // 2 if sampler == "antithetic" else first
-        stream = None if sampler == "sobol" else pseudo_stream(seed, first, number, sampler)
+        stream = pseudo_stream(seed, first, number, sampler) if sampler in STREAMED else None
         host = partial(draws, plan.factors, plan.steps, plan.extra, number, seed, sampler, start)
         yield device_draws(plan.factors, plan.steps, plan.extra, stream, host, engine)
 
@@ -195,7 +196,7 @@ def _places(
     plan: Plan, count: int, sampler: str, seed: int, engine: ComputeEngine
 ) -> Iterator[Draws] | Iterator[Stream]:
     """Blocks, or where in the stream they lie if the plan can walk them from there."""
-    if plan.walk is None or sampler == "sobol" or not can_walk(engine):
+    if plan.walk is None or sampler not in STREAMED or not can_walk(engine):
         return blocks(plan, count, sampler, seed, engine)
     return (pseudo_stream(seed, first, number, sampler) for first, number in _ranges(plan, count, engine))
 
