@@ -36,7 +36,7 @@ def test_allocation_end_to_end(tmp_path, capsys, device):
         assert book["yearly_cost"] == pytest.approx(0.001 * book["yearly_turnover"], rel=1e-4)
         assert abs(facts["unexplained"][name]) < 1.0  # fees are booked in whole cents
         assert book["inaccurate_targets"] == 0
-    assert facts["books"]["minimum_cvar"]["largest_gap"] <= 1e-3
+    assert facts["books"]["minimum_cvar"]["largest_gap"] <= 1e-5
     assert facts["books"]["minimum_cvar"]["volatility"] < facts["books"]["equal_weight"]["volatility"]
     printed = capsys.readouterr()
     assert "minimum CVaR" in printed.out
