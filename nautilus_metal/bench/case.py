@@ -1,10 +1,33 @@
 """What a bench case is, and what measuring one gives."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from nautilus_metal.bench.rates import Rates
+
 Size = Mapping[str, int]
+ON_CPU = "ours on the CPU"
+
+
+class NothingToCompareError(Exception):
+    """Raised by `Case.prepare` where the machine lacks what a case is about; its text is listed in place of times."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What no program on this machine can be faster than, by figures that were measured in the same run.
+
+    Attributes
+    ----------
+    says : str
+        How it is derived, in one line.
+    seconds : callable
+        ``seconds(rates, size)`` for one call; None where the machine lacks the figure.
+    """
+
+    says: str
+    seconds: Callable[[Rates, Size], float | None]
 
 
 @dataclass(frozen=True)
@@ -34,6 +57,12 @@ class Case:
         taken off both.
     finish : callable or None
         ``finish(problem)`` gives back what the problem holds.
+    floor : Floor or None
+        The least time that the work can take.
+    bounds : mapping of str to callable
+        Parts of the work that nobody can leave out, each as a peer: timed beside ours, no competitors.
+    on_cpu : bool
+        Where ours runs on a GPU, take ours on the CPU for one more peer.
     """
 
     name: str
@@ -47,6 +76,9 @@ class Case:
     per: str | None = None
     baseline: Callable[[Any], Any] | None = None
     finish: Callable[[Any], None] | None = None
+    floor: Floor | None = None
+    bounds: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    on_cpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +101,7 @@ class Result:
     size : mapping
         The problem's size.
     device : str
-        Where ours ran; peers run on the host.
+        Where ours ran; peers run on the host, those of the array libraries on the same device.
     ours, theirs : Spread or None
         Seconds for one call, or for one unit where the case has `per`.
     ratio : Spread or None
@@ -78,6 +110,12 @@ class Result:
         Pairs measured.
     unit : str
         What a time is for: "call", or the case's `per` in the singular.
+    floor : float or None
+        Seconds that the same unit takes at least.
+    above_floor : Spread or None
+        Our time over `floor`.
+    bound : bool
+        Whether this is no competitor but a part of the work.
     problem : str or None
         Why there are no times: a missing package, or answers that disagree.
     """
@@ -91,6 +129,9 @@ class Result:
     ratio: Spread | None = None
     rounds: int = 0
     unit: str = "call"
+    floor: float | None = None
+    above_floor: Spread | None = None
+    bound: bool = False
     problem: str | None = None
 
     @property
@@ -99,3 +140,25 @@ class Result:
         return self.problem is not None and self.problem.startswith("answers differ")
 
 
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> "Result":
+        """Make a result of what `asdict` made of one."""
+        spreads = {name: Spread(**row[name]) for name in ("ours", "theirs", "ratio", "above_floor") if row[name]}
+        return cls(**{**row, **spreads})
+
+
+def strongest(results: Sequence[Result]) -> list[Result]:
+    """Keep for each case, size and device the peer that took the least time, in the order given.
+
+    Bounds are no peers, and answers that differ have no time; a case without any measured peer is left out.
+    """
+    best: dict[tuple[Any, ...], Result] = {}
+    for result in results:
+        if result.theirs is None or result.bound:
+            continue
+        key = (result.case, tuple(result.size.items()), result.device)
+        held = best.get(key)
+        if held is None or held.theirs is None or result.theirs.median < held.theirs.median:
+            best[key] = result
+    return list(best.values())

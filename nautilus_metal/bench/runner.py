@@ -2,14 +2,16 @@
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from nautilus_metal.bench.case import Case, Result, Size, Spread
+from nautilus_metal.bench.case import ON_CPU, Case, NothingToCompareError, Result, Size, Spread
+from nautilus_metal.bench.rates import Rates, measure_rates
 from nautilus_metal.engine import ComputeEngine
+from nautilus_metal.engine.governor import cpu_of
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,13 @@ FULL = Effort(least_rounds=5, most_rounds=21, seconds=8.0, sample_seconds=0.01)
 QUICK = Effort(least_rounds=3, most_rounds=3, seconds=1.0, sample_seconds=0.001)
 
 
-def run(cases: Sequence[Case], engine: ComputeEngine, quick: bool = False) -> list[Result]:
+def run(
+    cases: Sequence[Case],
+    engine: ComputeEngine,
+    quick: bool = False,
+    rates: Rates | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[Result]:
     """Measure every size of every case against every peer.
 
     A pair is measured as ours, theirs, ours, theirs, ... so that what else the machine does meets both. Times count
@@ -40,6 +48,10 @@ def run(cases: Sequence[Case], engine: ComputeEngine, quick: bool = False) -> li
         Where ours runs.
     quick : bool
         Small sizes and three rounds: enough to see that it works, too little to publish.
+    rates : Rates, optional
+        Of the engine's device, for the floors; measured first where not given.
+    progress : callable
+        Is told the name and size of what is measured next.
 
     Returns
     -------
@@ -47,23 +59,51 @@ def run(cases: Sequence[Case], engine: ComputeEngine, quick: bool = False) -> li
         In the order of cases, sizes and peers; a pair without times says why.
     """
     effort = QUICK if quick else FULL
-    sizes = [(case, size) for case in cases for size in (case.quick if quick else case.sizes)]
-    return [result for case, size in sizes for result in _run_size(case, size, engine, effort)]
+    if rates is None:
+        rates = measure_rates(engine, quick)
+    results = []
+    for case in cases:
+        for size in case.quick if quick else case.sizes:
+            progress(f"{case.name} {dict(size)}")
+            results += _run_size(case, size, engine, effort, rates)
+    return results
 
 
-def _run_size(case: Case, size: Size, engine: ComputeEngine, effort: Effort) -> list[Result]:
+def _run_size(case: Case, size: Size, engine: ComputeEngine, effort: Effort, rates: Rates) -> list[Result]:
     try:
         problem = case.prepare(engine, **size)
         answer = case.ours(problem)
     except ModuleNotFoundError as error:
-        missing = f"{error.name} is not installed"
-        return [Result(case.name, peer, size, str(engine.device), problem=missing) for peer in case.peers]
+        return _without(case, size, engine, f"{error.name} is not installed")
+    except NothingToCompareError as error:
+        return _without(case, size, engine, str(error))
+    floor = _floor(case, size, engine, rates)
     try:
-        pairs = [_Pair(case, size, engine, problem, peer, function) for peer, function in case.peers.items()]
+        peers = {**case.peers, **_on_cpu(case, size, engine), **case.bounds}
+        pairs = [_Pair(case, size, engine, problem, peer, function, floor) for peer, function in peers.items()]
         return [pair.measure(answer, effort) for pair in pairs]
     finally:
         if case.finish is not None:
             case.finish(problem)
+
+
+def _without(case: Case, size: Size, engine: ComputeEngine, reason: str) -> list[Result]:
+    peers = {**case.peers, **case.bounds}
+    return [Result(case.name, peer, size, str(engine.device), problem=reason) for peer in peers]
+
+
+def _on_cpu(case: Case, size: Size, engine: ComputeEngine) -> Mapping[str, Callable[[Any], Any]]:
+    """Ours on the CPU, as a peer of ours on a GPU; it has a problem of its own."""
+    if not case.on_cpu or engine.device.type == "cpu":
+        return {}
+    problem = case.prepare(cpu_of(engine), **size)
+    return {ON_CPU: lambda _: case.ours(problem)}
+
+
+def _floor(case: Case, size: Size, engine: ComputeEngine, rates: Rates) -> float | None:
+    """Seconds that a unit takes at least: what the case says, and on a GPU no less than a launch."""
+    seconds = None if case.floor is None else case.floor.seconds(rates, size)
+    return None if seconds is None else max(seconds, rates.launch) / (size[case.per] if case.per else 1)
 
 
 @dataclass(frozen=True)
@@ -74,9 +114,18 @@ class _Pair:
     problem: Any
     peer: str
     function: Callable[[Any], Any]
+    floor: float | None
 
     def _result(self, **figures: Any) -> Result:
-        return Result(self.case.name, self.peer, self.size, str(self.engine.device), **figures)
+        return Result(
+            self.case.name,
+            self.peer,
+            self.size,
+            str(self.engine.device),
+            bound=self.peer in self.case.bounds,
+            floor=self.floor,
+            **figures,
+        )
 
     def measure(self, answer: Any, effort: Effort) -> Result:
         """Check the answers, then time the pair."""
@@ -95,6 +144,7 @@ class _Pair:
             ours=_spread(ours),
             theirs=_spread(theirs),
             ratio=_spread(theirs / ours),
+            above_floor=None if self.floor is None else _spread(ours / self.floor),
             rounds=len(rows),
             unit=self.case.per.removesuffix("s") if self.case.per else "call",
         )

@@ -149,8 +149,8 @@ def measure(engine: ComputeEngine) -> Calibration:
         copy_to_device=None if on_cpu else to_device,
         copy_from_device=None if on_cpu else from_device,
         copy_within=within,
-        matmul=_matmul(engine),
-        launch=_launch(engine),
+        matmul=matmul_rate(engine),
+        launch=launch_time(engine),
         round_trip=_round_trip(engine),
         times={} if on_cpu else {name: _times(engine, row) for name, row in WORK.items()},
     )
@@ -208,11 +208,11 @@ def _copies(engine: ComputeEngine) -> tuple[float, float, float]:
     )
 
 
-def _matmul(engine: ComputeEngine) -> float:
-    """GFLOP/s of float32 matrix products just large enough to be measured."""
+def matmul_rate(engine: ComputeEngine, dtype: torch.dtype = torch.float32) -> float:
+    """GFLOP/s of matrix products just large enough to be measured."""
     order, largest_order = _MATMUL
     while True:
-        left = torch.full((order, order), 0.5, device=engine.device)
+        left = torch.full((order, order), 0.5, device=engine.device, dtype=dtype)
         with threads_for(left.numel()):
             taken = shortest(lambda left=left: left @ left, engine.synchronize)  # type: ignore[misc]
         if taken >= _ENOUGH or order >= largest_order:
@@ -220,7 +220,8 @@ def _matmul(engine: ComputeEngine) -> float:
         order *= 2
 
 
-def _launch(engine: ComputeEngine) -> float:
+def launch_time(engine: ComputeEngine) -> float:
+    """Microseconds for each of many operators in a row on a few elements."""
     few = torch.zeros(16, device=engine.device)
 
     def many() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nautilus_metal.bench import CASES, Case, run, run_bench, table
+from nautilus_metal.bench.rates import Rates, measure_rates
 from nautilus_metal.bench.table import as_values
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import InputError
@@ -46,12 +47,24 @@ def _case(**changes: object) -> Case:
     return replace(plain, **changes)
 
 
+@pytest.fixture(scope="module")
+def rates() -> Rates:
+    with ComputeEngine("cpu") as engine:
+        return measure_rates(engine, quick=True)
+
+
+OPTIONAL = ("polars", "cupy", "jax")  # packages of peers that no extra installs
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_every_case_runs_and_agrees_with_its_peers(engine, name):
+def test_every_case_runs_and_agrees_with_its_peers(engine, rates, name):
     case = CASES[name]
-    results = run([case], engine, quick=True)
-    assert len(results) == len(case.quick) * len(case.peers)
+    results = run([case], engine, quick=True, rates=rates)
+    on_cpu = case.on_cpu and engine.device.type != "cpu"
+    assert len(results) == len(case.quick) * (len(case.peers) + len(case.bounds) + on_cpu)
     for result in results:
+        if result.problem in [f"{package} is not installed" for package in OPTIONAL]:
+            continue
         assert result.problem is None, f"{result.peer}: {result.problem}"
         assert result.device == str(engine.device)
         for spread in (result.ours, result.theirs, result.ratio):
@@ -80,25 +93,30 @@ def test_the_check_of_an_indicator_can_fail(host, name, peer):
         case.check(problem, ours, off)
 
 
-@pytest.mark.parametrize("peer", ["store floor, new arrays", "store floor, same arrays"])
-def test_the_store_floor_stores_what_ours_returns(host, peer):
+@pytest.mark.parametrize("peer", ["stores alone, new arrays", "stores alone, same arrays"])
+def test_the_bound_stores_what_ours_returns(host, peer):
     case = CASES["universe"]
     problem = case.prepare(host, series=2, bars=80)
-    ours, theirs = case.ours(problem), case.peers[peer](problem)
+    ours, theirs = case.ours(problem), case.bounds[peer](problem)
     case.check(problem, ours, theirs)
     assert theirs.arrays.nbytes == sum(out.nbytes for out in ours)
-    assert (case.peers[peer](problem).arrays is theirs.arrays) == ("same" in peer)
-    with pytest.raises(AssertionError, match="as much as"):
+    assert (case.bounds[peer](problem).arrays is theirs.arrays) == ("same" in peer)
+    with pytest.raises(AssertionError, match="as many stores as"):
         case.check(problem, ours[1:], theirs)
     theirs.arrays[0, 0, 0] = 0.0
-    with pytest.raises(AssertionError, match="has stored"):
+    with pytest.raises(AssertionError, match="have been made"):
         case.check(problem, ours, theirs)
 
 
-def test_the_check_of_the_risk_tick_can_fail(host):
-    case = CASES["risk_tick"]
-    problem = case.prepare(host, assets=5, scenarios=4_000)
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("risk_tick", {"assets": 5, "scenarios": 4_000}), ("option_book", {"options": 4, "scenarios": 4_000})],
+)
+def test_the_check_of_risk_figures_can_fail(host, name, size):
+    case = CASES[name]
+    problem = case.prepare(host, **size)
     ours, theirs = case.ours(problem), case.peers["numpy"](problem)
+    case.check(problem, ours, theirs)
     with pytest.raises(AssertionError):
         case.check(problem, ours, theirs._replace(es=[1.2 * es for es in theirs.es]))
 

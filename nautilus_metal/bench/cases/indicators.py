@@ -1,7 +1,8 @@
-"""Whole histories of indicators: numpy in, numpy out, beside TA-Lib, compiled loops and the store floor.
+"""Whole histories of indicators: numpy in, numpy out, beside TA-Lib, compiled loops, polars and the stores alone.
 
-The floor stores one number in as many arrays as ours returns, and computes nothing: in new arrays, as ours does, and
-in arrays that were stored in before, which a machine does faster because no memory page is to be found and cleared.
+The stores alone, a bound, put one number in as many arrays as ours returns, and compute nothing: in new arrays, as
+ours does, and in arrays that were stored in before, which a machine does faster because no memory page is to be found
+and cleared.
 """
 
 from collections.abc import Callable
@@ -11,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from nautilus_metal.bench.case import Case
+from nautilus_metal.bench.case import Case, Floor, Size
 from nautilus_metal.bench.cases import loops
+from nautilus_metal.bench.rates import Rates
 from nautilus_metal.engine import ComputeEngine
 
 Arrays = tuple[np.ndarray, ...]
@@ -28,7 +30,7 @@ class Problem(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What the floor stored."""
+    """What was stored."""
 
     arrays: np.ndarray
 
@@ -81,6 +83,27 @@ def _talib(name: str, options: dict[str, float], problem: Problem) -> Rows:
     return tuple(map(list, zip(*rows, strict=True))) if isinstance(rows[0], tuple) else (rows,)
 
 
+def _polars(problem: Problem) -> Rows:
+    """RSI by polars' exponentially weighted mean, seeded with the mean of the first moves as Wilder's is."""
+    import polars as pl
+
+    moves = pl.DataFrame(np.diff(problem.prices, axis=1).T)
+    sides = {}
+    for name, side in (("up", moves.select(pl.all().clip(0.0))), ("down", moves.select((-pl.all()).clip(0.0)))):
+        seeded = pl.concat([side.head(14).select(pl.all().mean()), side.slice(14)])
+        sides[name] = seeded.select(pl.all().ewm_mean(alpha=1 / 14, adjust=False)).to_numpy()
+    out = np.full(problem.prices.shape, np.nan)
+    out[:, 14:] = (100 * sides["up"] / (sides["up"] + sides["down"])).T
+    return (list(out),)
+
+
+def _floor(outputs: int) -> Floor:
+    def seconds(rates: Rates, size: Size) -> float:
+        return rates.moved(8 * (1 + outputs) * size["series"] * size["bars"])
+
+    return Floor(f"prices read and {outputs} outputs written once, 8 bytes each, at the speed of a copy", seconds)
+
+
 def _stored(outputs: int, new: bool, problem: Problem) -> Stored:
     shape = (outputs, *problem.prices.shape)
     if not new and outputs not in problem.kept:
@@ -93,8 +116,8 @@ def _stored(outputs: int, new: bool, problem: Problem) -> Stored:
 def _check(problem: Problem, ours: Arrays, theirs: Rows | Arrays | Stored) -> None:
     """To 1e-9 of the scale in float64, 2e-5 where the device has only float32; a peer may give fewer outputs."""
     if isinstance(theirs, Stored):
-        assert theirs.arrays.shape == (len(ours), *ours[0].shape), "the floor stores as much as ours returns"
-        assert (theirs.arrays == 1.0).all(), "the floor has stored"
+        assert theirs.arrays.shape == (len(ours), *ours[0].shape), "as many stores as ours returns"
+        assert (theirs.arrays == 1.0).all(), "the stores have been made"
         return
     exact = problem.engine.exact_dtype is torch.float64
     assert len(theirs) in (len(ours), len(ours) - 2), "all outputs, or all but the two quotients of bands"
@@ -118,12 +141,10 @@ def _together(one: Callable[[str, Problem], Any], problem: Problem) -> Any:
     return tuple(output for name in _FUNCTIONS for output in one(name, problem))
 
 
-def _peers(talib: Callable[[Problem], Any], numba: Callable[[Problem], Any], outputs: int) -> dict[str, Any]:
+def _bounds(outputs: int) -> dict[str, Any]:
     return {
-        "TA-Lib loop": talib,
-        "numba loop": numba,
-        "store floor, new arrays": partial(_stored, outputs, True),
-        "store floor, same arrays": partial(_stored, outputs, False),
+        "stores alone, new arrays": partial(_stored, outputs, True),
+        "stores alone, same arrays": partial(_stored, outputs, False),
     }
 
 
@@ -136,8 +157,15 @@ CASES = (
             quick=({"series": 1, "bars": 200}, {"series": 5, "bars": 100}),
             prepare=_prepare,
             ours=ours,
-            peers=_peers(partial(_talib, talib_name, options), partial(loops.run, name), _OUTPUTS[name]),
+            peers={
+                "TA-Lib loop": partial(_talib, talib_name, options),
+                "numba loop": partial(loops.run, name),
+                **({"polars": _polars} if name == "rsi" else {}),
+            },
             check=_check,
+            floor=_floor(_OUTPUTS[name]),
+            bounds=_bounds(_OUTPUTS[name]),
+            on_cpu=True,
         )
         for name, (title, ours, talib_name, options) in _FUNCTIONS.items()
     ),
@@ -148,11 +176,13 @@ CASES = (
         quick=({"series": 5, "bars": 100},),
         prepare=_prepare,
         ours=_universe,
-        peers=_peers(
-            partial(_together, lambda name, problem: _talib(*_FUNCTIONS[name][2:], problem)),
-            partial(_together, loops.run),
-            sum(_OUTPUTS.values()),
-        ),
+        peers={
+            "TA-Lib loop": partial(_together, lambda name, problem: _talib(*_FUNCTIONS[name][2:], problem)),
+            "numba loop": partial(_together, loops.run),
+        },
         check=_check,
+        floor=_floor(sum(_OUTPUTS.values())),
+        bounds=_bounds(sum(_OUTPUTS.values())),
+        on_cpu=True,
     ),
 )
