@@ -127,7 +127,7 @@ def _sources(run: HedgeRun, book: str, width: float = 545, height: float = 260) 
     parts, x = [axes(frame, run.ts, run.currency, rows=5, columns=5)], frame.x(run.ts)
     names = [*run.sources, "total"]
     for i, (name, curve) in enumerate(zip(names, [*curves.T, total], strict=True)):
-        style = f'style="stroke:{"#1b2430" if name == "total" else PALETTE[i]}"'
+        style = f'style="stroke:{"var(--ink)" if name == "total" else PALETTE[i]}"'
         parts.append(line(x, frame.y(curve), "count").replace("<path ", f"<path {style} "))
         y = frame.top + 8 + 19 * i
         parts.append(f'<path class="count" {style} d="M{frame.right + 8:.0f},{y:.0f}h16"/>')

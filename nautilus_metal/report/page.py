@@ -148,9 +148,9 @@ def _key(result: ModelResult) -> str:
     inner, outer = percent(min(result.series.levels)), percent(max(result.series.levels))
     rows = (
         ("#7d8a98", "P&L of the day"),
-        ("#cfe5f3", f"VaR, {inner} to {outer}"),
-        ("#e69f00", f"loss beyond {inner}"),
-        ("#c13f00", f"loss beyond {outer}"),
+        ("var(--sky)", f"VaR, {inner} to {outer}"),
+        ("var(--amber)", f"loss beyond {inner}"),
+        ("var(--red)", f"loss beyond {outer}"),
     )
     return '<div class="key">' + "".join(
         f'<span><i style="background:{colour}"></i>{escape(text)}</span>' for colour, text in rows

@@ -48,7 +48,7 @@ def make_report(day: int, positions: dict[str, tuple[float, float]], var: float 
     return SimpleNamespace(**(facts | changes))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def prices() -> tuple[np.ndarray, np.ndarray]:
     """Time stamps (DAYS,), closes (DAYS, 2): AAA moves by 1 a day, and by -30 on every 40th; BBB stands still."""
     ts = START + np.arange(DAYS) * DAY
@@ -57,7 +57,7 @@ def prices() -> tuple[np.ndarray, np.ndarray]:
     return ts, closes
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run(prices: tuple[np.ndarray, np.ndarray]) -> RunReport:
     """A run of two models: VaR of 10 and of 20, so that each 40th day's loss of 30 is an exception of both levels."""
     ts, closes = prices
