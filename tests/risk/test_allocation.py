@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 from nautilus_metal.errors import InputError
 from nautilus_metal.risk.allocation import Case, Constraints, Group, optimise, optimise_many
@@ -56,6 +57,11 @@ def rows(stocks, objective):
         "minimum_cvar": (
             MeanRisk(risk_measure=RiskMeasure.CVAR), lambda w: shortfall(-returns @ w), Constraints()
         ),
+        "minimum_cvar grouped": (
+            MeanRisk(risk_measure=RiskMeasure.CVAR, min_weights=-0.1, max_weights=0.2, **peer_groups),
+            lambda w: shortfall(-returns @ w),
+            grouped,
+        ),
         "risk_parity": (RiskBudgeting(max_weights=0.06), variance, Constraints(upper=0.06)),
     }[objective]  # fmt: skip
 
@@ -64,7 +70,7 @@ def rows(stocks, objective):
 @pytest.mark.parametrize(
     "case",
     ["minimum_variance", "minimum_variance grouped", "mean_variance", "maximum_sharpe", "minimum_cvar",
-     "risk_parity"],
+     "minimum_cvar grouped", "risk_parity"],
 )
 def test_objectives_are_those_of_skfolio_with_clarabel(stocks, case):
     peer, value, constraints = rows(stocks, case)
@@ -103,6 +109,27 @@ def test_each_device_finds_the_same(sample, engine, objective, solver):
     assert found.value == pytest.approx(exact.value, rel=1e-4)
     assert found.turnover <= 0.8 + 1e-6
     assert found.weights.max() <= 0.4 + 1e-6
+
+
+def test_least_cvar_with_turnover_and_costs_is_the_linear_programmes(sample):
+    """Weights, bought, sold, value at risk and excess of each scenario, by HiGHS."""
+    (scenarios, assets), cost, turnover = sample.shape, 2e-3, 0.3
+    slope = np.concatenate([np.zeros(assets), np.full(2 * assets, cost), [1.0], np.full(scenarios, 20 / scenarios)])
+    eye, none = np.eye(assets), np.zeros((assets, 1 + scenarios))
+    tail = np.hstack([-sample, np.zeros((scenarios, 2 * assets)), -np.ones((scenarios, 1)), -np.eye(scenarios)])
+    traded = np.concatenate([np.zeros(assets), np.ones(2 * assets), np.zeros(1 + scenarios)])
+    total = np.concatenate([np.ones(assets), np.zeros(2 * assets + 1 + scenarios)])
+    moves = np.hstack([eye, -eye, eye, none])
+    bounds = [(0, 0.4)] * assets + [(0, None)] * (2 * assets) + [(None, None)] + [(0, None)] * scenarios
+    reference = linprog(
+        slope, np.vstack([tail, traded]), np.append(np.zeros(scenarios), turnover), np.vstack([moves, total]),
+        np.append(np.full(assets, 0.125), 1.0), bounds,
+    )  # fmt: skip
+    constraints = Constraints(upper=0.4, previous=0.125, turnover=turnover, costs=cost)
+    found = optimise(sample, "minimum_cvar", constraints=constraints, device="cpu")
+    assert found.value == pytest.approx(reference.fun, rel=1e-7)
+    assert found.turnover <= turnover + 1e-8
+    assert found.cost == pytest.approx(cost * found.turnover)
 
 
 def test_a_gap_bounds_what_is_left(sample):
@@ -240,14 +267,18 @@ def test_returns_must_be_finite(sample, bad):
 
 
 @pytest.mark.slow
-def test_a_large_case_in_float32_is_certified():
+def test_a_million_scenarios_in_float32_are_certified():
+    """The linear programme has a million rows and 50 million entries."""
     draw = np.random.default_rng(0)
-    market = draw.normal(size=(100_000, 1)).astype(np.float32)
-    returns = 0.008 * market + 0.01 * draw.standard_t(4, size=(100_000, 100)).astype(np.float32)
+    returns = draw.standard_normal((1_000_000, 50), dtype=np.float32)
+    returns *= np.linspace(0.006, 0.02, 50, dtype=np.float32)
+    returns += np.float32(0.006) * draw.standard_t(4, (len(returns), 1)).astype(np.float32)
     found = optimise(returns, "minimum_cvar", constraints=Constraints(upper=0.1), device="cpu", tolerance=1e-4)
     assert found.status == "optimal"
+    assert found.solver == "proximal_newton"
     assert found.gap <= 1e-4 * found.value
-    assert found.value == pytest.approx(shortfall(-returns.astype(np.float64) @ found.weights), rel=1e-5)
+    assert found.value == pytest.approx(shortfall(-returns @ found.weights.astype(np.float32)), rel=1e-4)
+    assert found.value < 0.995 * shortfall(-returns @ np.full(50, 0.02, dtype=np.float32))
 
 
 def test_scenarios_that_do_not_fit_pass_through_the_device_in_pieces(sample, engine, monkeypatch):
