@@ -73,7 +73,6 @@ def validate(arguments: argparse.Namespace) -> int:
     InputError
         If a file cannot be read, or an option is out of range.
     """
-    from nautilus_metal.engine import shared_engine
     from nautilus_metal.risk.study import CANDIDATES, LEVELS, plan_study, state_all
     from nautilus_metal.risk.study_table import verdicts
 
@@ -103,7 +102,7 @@ def validate(arguments: argparse.Namespace) -> int:
             print(f"[{len(done)}/{len(names)}] {name} ({seconds:.0f} s)", file=sys.stderr, flush=True)
 
     stated = state_all(plan, names, arguments.workers, told)
-    rows = verdicts(plan, stated, shared_engine(plan.device))
+    rows = verdicts(plan, stated, arguments.workers)
     if arguments.out:
         _write(arguments.out, frame.index[plan.window :], plan, stated)
     facts = _facts(title, frame, plan, time.perf_counter() - started)

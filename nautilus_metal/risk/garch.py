@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from nautilus_metal.engine import ComputeEngine
+from nautilus_metal.engine import ComputeEngine, threads_for
 from nautilus_metal.engine.fused_garch import fused_likelihood
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels import covariance as estimators
@@ -19,17 +19,29 @@ from nautilus_metal.risk.filtered import floored, from_residuals, volatility_pat
 from nautilus_metal.risk.request import Request, Scenarios, empirical
 
 INNOVATIONS = ("normal", "t", "empirical")
+_ON_BOUND = 0.05  # degrees of freedom
 LAWS = {"normal": "normal", "t": "t", "empirical": "normal"}  # by which the coefficients are fitted
 
 
 class GarchFits(NamedTuple):
-    """Fitted coefficients of the assets of a window, each of shape (assets,), and what the fit found."""
+    """What was fitted to a window.
+
+    Attributes
+    ----------
+    parameters : GarchParameters
+        Of each asset, each of shape (assets,).
+    start : Tensor
+        Variance before the first period, shape (assets,).
+    degrees : float or None
+        Common degrees of freedom of Student-t shocks.
+    details : dict
+        What a report says of the fit: medians over the assets, and how many of them are not as asked for.
+    """
 
     parameters: GarchParameters
     start: Tensor
-    log_likelihood: Tensor
-    converged: Tensor
-    replaced: Tensor
+    degrees: float | None
+    details: dict[str, Any]
 
 
 def garch(window: Tensor, request: Request, innovations: str = "t", mean: str = "zero") -> Scenarios:
@@ -95,17 +107,38 @@ def garch_fits(
         raise InputError(f"`innovations` must be one of {', '.join(INNOVATIONS)}, was {innovations!r}")
     series = windows if engine is None else engine.upload(windows.numpy(), engine.exact_dtype)
     likelihood, law = fused_likelihood(series.device), LAWS[innovations]
-    found = _on_host(fit_garch(series, asymmetric, law, mean, likelihood))
-    parameters = torch.stack(found.parameters, -1)
-    replaced = torch.zeros_like(found.converged)
-    if law == "t":
-        replaced = parameters[..., 5] < LEAST_DEGREES + 0.05
+    with threads_for(series.numel()):
+        found = _on_host(fit_garch(series, asymmetric, law, mean, likelihood))
+        parameters = torch.stack(found.parameters, -1)
+        replaced = parameters[..., 5] < LEAST_DEGREES + _ON_BOUND
         if replaced.any():
             plain = _on_host(fit_garch(series[replaced.to(series.device)], asymmetric, "normal", mean, likelihood))
             parameters[replaced] = torch.stack(plain.parameters, -1)
             found.converged[replaced] = plain.converged
-    columns = (parameters, found.start, found.log_likelihood, found.converged, replaced)
-    return [GarchFits(GarchParameters(*one.unbind(-1)), *rest) for one, *rest in zip(*columns, strict=True)]
+    made = []
+    for row, window in enumerate(windows):
+        p, start = GarchParameters(*parameters[row].unbind(-1)), found.start[row]
+        degrees = fit_degrees(_unit(_shocks_of(window, p, start)[0].square())) if innovations == "t" else None
+        moving = ~found.log_likelihood[row].isnan()
+        details = {
+            "innovations": innovations,
+            **{name: _median(getattr(p, name)[moving]) for name in ("alpha", "gamma", "beta")},
+            "not_converged": int((moving & ~found.converged[row]).sum()),
+            "normal_instead": int(replaced[row].sum()),
+        }
+        made.append(GarchFits(p, start, degrees, details | ({} if degrees is None else {"degrees": degrees})))
+    return made
+
+
+def _median(values: Tensor) -> float | None:
+    return float(values.median()) if len(values) else None
+
+
+def _shocks_of(window: Tensor, p: GarchParameters, start: Tensor) -> tuple[Tensor, Tensor]:
+    """Past shocks in units of their volatility, shape (assets, periods), and the next period's variance."""
+    residuals = window - p.mu[:, None]
+    variance = floored(garch_variance(window, p, start), residuals.square().mean(dim=-1))
+    return standardise(residuals, variance[:, :-1]), variance[:, -1]
 
 
 def _on_host(fit: GarchFit) -> GarchFit:
@@ -125,17 +158,13 @@ def garch_scenarios(window: Tensor, request: Request, fits: GarchFits, innovatio
         The coefficients; the variance before the first period is theirs too.
     """
     p = fits.parameters
-    residuals = window - p.mu[:, None]
-    variance = floored(garch_variance(window, p, fits.start), residuals.square().mean(dim=-1))
-    shocks, today, shift = standardise(residuals, variance[:, :-1]), variance[:, -1], p.mu * request.horizon
-    details = _details(fits, innovations)
+    shift, details = p.mu * request.horizon, fits.details
+    shocks, today = _shocks_of(window, p, fits.start)
     if innovations == "empirical":
         made = from_residuals(shocks, _growth(p, shocks), p.omega, today, request, details)
     else:
         root = estimators.factor(estimators.correlation(shocks))
-        degrees = fit_degrees(_unit(shocks.square())) if innovations == "t" else None
-        if degrees is not None:
-            details = details | {"degrees": degrees}
+        degrees = fits.degrees
         if request.horizon == 1:
             return Scenarios(today.sqrt()[:, None] * root, shift, request.scenarios, None, degrees, details)
         steps = ((drawn, _growth(p, drawn)) for drawn in _shocks(root, degrees, request))
@@ -162,16 +191,3 @@ def _shocks(root: Tensor, degrees: float | None, request: Request) -> Iterator[T
         shocks = root @ normals[period * assets : (period + 1) * assets]
         row = len(normals) + period if period else 0  # after the normals, but for the row that is kept for it
         yield shocks if degrees is None else shocks.mul_(sample_mixing(count, request, degrees, row))
-
-
-def _details(fits: GarchFits, innovations: str) -> dict[str, Any]:
-    """What a report says of the fit: medians over the assets, and how many of them are not as asked for."""
-    p, moving = fits.parameters, ~fits.log_likelihood.isnan()
-    facts: dict[str, Any] = {"innovations": innovations}
-    for name in ("alpha", "gamma", "beta"):
-        column = getattr(p, name)[moving]
-        facts[name] = round(float(column.median()), 6) if len(column) else None
-    return facts | {
-        "not_converged": int((moving & ~fits.converged).sum()),
-        "normal_instead": int(fits.replaced.sum()),
-    }

@@ -103,6 +103,10 @@ class Plan:
         """Relative profit of those days, the book being brought back to its weights every day, shape (days,)."""
         return torch.expm1(self.returns[self.window :]).numpy() @ self.weights
 
+    def workers(self, asked: int | None) -> int:
+        """Processes to share work among: as asked, else the processor's cores, but one for a GPU."""
+        return asked or ((os.cpu_count() or 1) if self.device == "cpu" else 1)
+
     def history(self, day: int) -> Tensor:
         """The window before a day, shape (instruments, window)."""
         return self.returns[day - self.window : day].T.contiguous()
@@ -211,21 +215,21 @@ def state_all(
             raise InputError(f"`models` must be of {', '.join(CANDIDATES)}, was {name!r}")
         scenario_count(CANDIDATES[name].model, plan.window, plan.request, CANDIDATES[name].options)
     groups = _groups(names)
-    workers = (os.cpu_count() or 1) if workers is None and plan.device == "cpu" else workers or 1
     found: dict[str, Stated] = {}
-    for finished in _shared(partial(state_group, plan), groups, min(workers, len(groups))):
+    for finished in shared(partial(state_group, plan), groups, min(plan.workers(workers), len(groups))):
         for one in finished:
             found[one.name] = one
             told(one.name)
     return [found[name] for name in names]
 
 
-def _shared(work: Callable[[tuple[str, ...]], Any], groups: Sequence[tuple[str, ...]], workers: int) -> Iterator[Any]:
+def shared(work: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> Iterator[Any]:
+    """Do the tasks, in so many processes if there are several; answers come in any order."""
     if workers < 2:
-        yield from map(work, groups)
+        yield from map(work, tasks)
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), _alone) as pool:
-        for future in as_completed([pool.submit(work, group) for group in groups]):
+        for future in as_completed([pool.submit(work, task) for task in tasks]):
             yield future.result()
 
 

@@ -3,14 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from nautilus_metal.engine import ComputeEngine
+from nautilus_metal.engine import ComputeEngine, shared_engine
 from nautilus_metal.risk.book import Array
-from nautilus_metal.risk.study import Plan, Stated
+from nautilus_metal.risk.study import Plan, Stated, shared
 from nautilus_metal.risk.validation import (
     EProcess,
+    InnovationLaw,
     acerbi_szekely,
     christoffersen,
     christoffersen_independence,
@@ -25,6 +28,7 @@ from nautilus_metal.risk.validation import (
 
 SIGNIFICANCE = 0.05
 SIMULATIONS = 999
+_MOST_LOG = 700.0  # of a wealth that is a number
 
 
 @dataclass(frozen=True)
@@ -78,69 +82,71 @@ class Row:
     failed: tuple[str, ...]
 
 
-def verdicts(plan: Plan, stated: Sequence[Stated], engine: ComputeEngine) -> list[Row]:
+def verdicts(plan: Plan, stated: Sequence[Stated], workers: int | None = None) -> list[Row]:
     """Test every model at every level.
 
     Parameters
     ----------
     plan : Plan
-        The study's.
+        The study's; P&L is simulated on its device for the shortfall's tests.
     stated : sequence of Stated
         See `nautilus_metal.risk.study.state_all`.
-    engine : ComputeEngine
-        Where P&L is simulated for the shortfall's tests.
+    workers : int, optional
+        As for `state_all`.
 
     Returns
     -------
     list of Row
         By model, then by level.
     """
-    pnl, rows = plan.pnl, []
-    series = [[_figures(pnl, one, column, level) for column, level in enumerate(plan.levels)] for one in stated]
+    tested = dict(shared(partial(_tested, plan), stated, min(plan.workers(workers), len(stated))))
+    rows, pnl = [], plan.pnl
+    scores = np.array([[_scores(pnl, one, at, level) for at, level in enumerate(plan.levels)] for one in stated])
+    means = scores.mean(axis=-1)
     for number, one in enumerate(stated):
-        law = empirical_law(one.shape)
-        for column, level in enumerate(plan.levels):
-            var, es, score = series[number][column]
-            means = [float(other[column][2].mean()) for other in series]
-            best = int(np.argmin(means))
-            hits = exceptions(pnl, var)
-            count, days = int(hits.sum()), len(hits)
-            shortfall = acerbi_szekely(pnl, var, es, level, law, simulations=SIMULATIONS, engine=engine)
-            highest = max(0.0, float(e_process(pnl, var, es, level).max()))
-            wealth = math.exp(min(highest, 700.0))
-            tests = {
-                "kupiec_p": kupiec(count, days, level).p_value,
-                "independence_p": christoffersen_independence(hits).p_value,
-                "coverage_p": christoffersen(hits, level).p_value,
-                "shortfall_p": shortfall.unconditional.p_value,
-                "bias_p": shortfall.min_bias_relative.p_value,
-            }
-            zone = traffic_light(count, days, level)
-            failed = [name.removesuffix("_p") for name, p in tests.items() if p is not None and p < SIGNIFICANCE]
-            failed += [name for name, bad in (("basel", zone == "red"), ("e_process", _alarm(wealth, level))) if bad]
-            rows.append(
-                Row(
-                    model=one.name,
-                    level=level,
-                    days=days,
-                    exceptions=count,
-                    expected=days * (1 - level),
-                    zone=zone,
-                    score=means[number],
-                    rank=1 + sum(mean < means[number] for mean in means),
-                    behind_p=None if number == best else diebold_mariano(score, series[best][column][2]).p_value,
-                    wealth=wealth,
-                    failed=tuple(failed),
-                    **tests,
-                )
-            )
+        for column, (level, facts) in enumerate(zip(plan.levels, tested[one.name], strict=True)):
+            mean, best = means[number, column], int(means[:, column].argmin())
+            behind = None if number == best else diebold_mariano(scores[number, column], scores[best, column]).p_value
+            rank = 1 + int((means[:, column] < mean).sum())
+            rows.append(Row(model=one.name, level=level, score=float(mean), rank=rank, behind_p=behind, **facts))
     return rows
 
 
-def _alarm(wealth: float, level: float) -> bool:
-    return wealth >= EProcess(level).bound
+def _scores(pnl: Array, one: Stated, column: int, level: float) -> Array:
+    return fissler_ziegel_score(pnl, one.var[:, column], one.es[:, column], level)
 
 
-def _figures(pnl: Array, one: Stated, column: int, level: float) -> tuple[Array, Array, Array]:
-    var, es = one.var[:, column], one.es[:, column]
-    return var, es, fissler_ziegel_score(pnl, var, es, level)
+def _tested(plan: Plan, one: Stated) -> tuple[str, list[dict[str, Any]]]:
+    """Return a model's name and its tests, by level."""
+    pnl, law, engine = plan.pnl, empirical_law(one.shape), shared_engine(plan.device)
+    return one.name, [_level(pnl, one.var[:, at], one.es[:, at], level, law, engine)
+                      for at, level in enumerate(plan.levels)]  # fmt: skip
+
+
+def _level(
+    pnl: Array, var: Array, es: Array, level: float, law: InnovationLaw, engine: ComputeEngine
+) -> dict[str, Any]:
+    """Return what `Row` says of one model's figures alone."""
+    hits = exceptions(pnl, var)
+    count, days = int(hits.sum()), len(hits)
+    shortfall = acerbi_szekely(pnl, var, es, level, law, simulations=SIMULATIONS, engine=engine)
+    highest = max(0.0, float(e_process(pnl, var, es, level).max()))
+    p_values = {
+        "kupiec_p": kupiec(count, days, level).p_value,
+        "independence_p": christoffersen_independence(hits).p_value,
+        "coverage_p": christoffersen(hits, level).p_value,
+        "shortfall_p": shortfall.unconditional.p_value,
+        "bias_p": shortfall.min_bias_relative.p_value,
+    }
+    zone, alarm = traffic_light(count, days, level), highest >= math.log(EProcess(level).bound)
+    failed = [name.removesuffix("_p") for name, p in p_values.items() if p is not None and p < SIGNIFICANCE]
+    failed += [name for name, bad in (("basel", zone == "red"), ("e_process", alarm)) if bad]
+    return {
+        **p_values,
+        "days": days,
+        "exceptions": count,
+        "expected": days * (1 - level),
+        "zone": zone,
+        "wealth": math.exp(min(highest, _MOST_LOG)),
+        "failed": tuple(failed),
+    }
