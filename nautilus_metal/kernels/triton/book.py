@@ -18,7 +18,7 @@ from nautilus_metal.kernels.triton.language import ON_DEVICE, cdiv, jit, libdevi
 
 _SCENARIOS, _WARPS = 512, 4  # of a program
 _TAIL, _TAIL_WARPS = 1024, 4
-_PIECE = 2**23  # returns at a time: they stay in the second cache
+_PIECE = 2**26  # returns at a time, 256 MiB: products of fewer take longer in all
 
 
 class BookTables(NamedTuple):
