@@ -72,7 +72,8 @@ class AllocationActor(Actor):
         self._waiting: Callable[[], None] | None = None
         self._history = BarHistory(config.window)
         self._served: tuple[int, ...] | None = None
-        self._begin_periods()
+        self._period: tuple[int, ...] | None = None
+        self._due = True
         self._held: dict[str, tuple[float, float]] = {}
         self.last_target: AllocationTarget | None = None
 

@@ -62,12 +62,13 @@ def least_shortfall(
     found = []
     share = max(1, _TOGETHER // seen if direct else _LOSSES // count)
     for index in torch.arange(len(aversion)).split(share):
-        part = programme.take(index), level, None if probability is None else probability[index], aversion[index]
+        part, own = programme.take(index), aversion[index]
+        given = None if probability is None else probability[index]
         with threads_for(len(index) * seen * assets):
             if table is not None:
-                found.append(_direct(part[0], *table, *part[1:]))
+                found.append(_direct(part, *table, level, given, own))
             elif scenarios is not None:
-                found.append(proximal_newton(part[0], scenarios, *part[1:], tolerance))
+                found.append(proximal_newton(part, scenarios, level, given, own, tolerance))
     x, value, gap = (torch.cat([getattr(one, name) for one in found]) for name in ("x", "value", "gap"))
     return Optimised(x, value, gap, max(one.iterations for one in found), found[0].solver)
 

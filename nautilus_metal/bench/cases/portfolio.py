@@ -79,7 +79,7 @@ def _clarabel_cvar(problem: Problem) -> np.ndarray:
         [-box, None, None],
         [None, None, tail],
     ], format="csc")  # fmt: skip
-    limits = [[1.0], np.zeros(scenarios), np.full(assets, problem.upper), np.zeros(assets + scenarios)]
+    limits = [np.ones(1), np.zeros(scenarios), np.full(assets, problem.upper), np.zeros(assets + scenarios)]
     none = sparse.csc_matrix((len(slope), len(slope)))
     return _clarabel(none, slope, sparse.csc_matrix(rows), np.concatenate(limits))[:assets]
 
