@@ -67,18 +67,20 @@ def fused_depths(
 def _walked(walk: Callable[..., None], dates: int, stride: int, count: int, seed: int) -> NDArray[np.float32]:
     """Sums of normals at each date, shape (dates, count), the paths in the order of the tiles."""
     tiles = -(-count // _TILE)
-    sums = np.empty((tiles, dates, _TILE), np.float32)
+    sums = np.empty((dates, tiles * _TILE), np.float32)
     some = max(1, PIECE // (dates * stride * _TILE))
 
     def work(first: int) -> None:
         for tile in range(first, min(first + some, tiles)):
-            walk(seed, tile * _TILE, stride, sums[tile])
+            walk(seed, tile * _TILE, _TILE, stride, sums)
 
     share(work, range(0, tiles, some), WORK * dates * stride * count)
+    beyond = tiles * _TILE - count
+    if not beyond:
+        return sums
     place = np.arange(_TILE)
     path = 4 * (place % (_TILE // 4)) + place // (_TILE // 4)
-    last = sums[-1][:, path < count - (tiles - 1) * _TILE]
-    return np.concatenate([*sums[:-1], last], axis=1)
+    return np.delete(sums, np.flatnonzero(path >= _TILE - beyond) + count + beyond - _TILE, axis=1)
 
 
 def _fitted(
@@ -91,7 +93,7 @@ def _fitted(
     market = np.array([drift, 1.0, terms.strike, terms.sign, *rates, 1.0], np.float32)
     market[1], market[6] = terms.volatility * step**0.5, terms.volatility * terms.expiry**0.5
     depths = np.empty(dates)
-    worth = fit(sums * np.float32(stride**-0.5), market, depths)
+    worth = fit(sums if stride == 1 else sums * np.float32(stride**-0.5), market, depths)
     return depths, worth
 
 

@@ -7,6 +7,7 @@ from nautilus_metal.kernels.fused_numbers import (
     Array,
     exponential,
     f32,
+    i32,
     logarithm,
     lower_tail,
     pseudo_row,
@@ -16,12 +17,13 @@ from nautilus_metal.kernels.longstaff_schwartz import BINS, DEGREE, DEPTH, POINT
 
 Sums = NDArray[np.float64]
 
+_LEAST = f32(1e-30)  # in the money
+_SPARE = 64  # bins of the paths out of the money, several so that none waits for the one before
 _MOMENTS = 3 * DEGREE + 2  # powers of the regressor, and of it times the target
 
 
-def walk_sums(seed: int, first: int, stride: int, out: Array) -> None:
-    """Fill `out` (dates, paths) with sums of pseudo-random normals after every `stride` steps from a path on."""
-    tile = out.shape[1]
+def walk_sums(seed: int, first: int, tile: int, stride: int, out: Array) -> None:
+    """Fill columns of `out` (dates, paths) with sums of pseudo-random normals after every `stride` steps."""
     words = np.empty((4, tile // 4), np.uint64)
     centred, ends = np.empty(tile, np.float32), np.empty(tile, np.float32)
     z, total = np.empty(tile, np.float32), np.zeros(tile, np.float32)
@@ -30,7 +32,7 @@ def walk_sums(seed: int, first: int, stride: int, out: Array) -> None:
         for i in range(tile):
             total[i] += z[i]
         if (step + 1) % stride == 0:
-            out[step // stride] = total
+            out[step // stride, first : first + tile] = total
 
 
 def policy_loop(sums: Array, market: Array, depths: Sums) -> float:
@@ -54,7 +56,8 @@ def policy_loop(sums: Array, market: Array, depths: Sums) -> float:
     dates, paths = sums.shape
     depth, gain, base = np.empty(paths, np.float32), np.empty(paths, np.float32), np.empty(paths, np.float32)
     paid, cash, held = np.empty(paths, np.float32), np.empty(paths, np.float32), np.empty(paths, np.float32)
-    powers, bins, fit = np.empty(_MOMENTS), np.empty(BINS), np.empty(DEGREE + 1, np.float32)
+    powers, bins, fit = np.empty(_MOMENTS), np.empty(BINS + _SPARE), np.empty(DEGREE + 1, np.float32)
+    places = np.empty(paths, np.int32)
     discount = exponential(-market[4])
     at_date(sums[dates - 1], market, f32(dates), depth, paid)
     for i in range(paths):
@@ -71,26 +74,22 @@ def policy_loop(sums: Array, market: Array, depths: Sums) -> float:
         depths[date - 1] = np.inf
         if not regression(powers, fit):
             continue
+        premium(depth, fit, gain)
         for i in range(paths):
-            x, value = depth[i], fit[DEGREE]
-            for k in range(DEGREE - 1, -1, -1):
-                value = value * x + fit[k]
-            gain[i] = paid[i] - base[i] - value
+            gain[i] = paid[i] - base[i] - gain[i]
         bins[:] = 0.0
-        for i in range(paths):
-            if depth[i] > f32(0.0):
-                bins[min(int(depth[i] * f32(BINS / DEPTH)), BINS - 1)] += gain[i]
+        binned(depth, gain, places, bins)
         best = total = 0.0
         for k in range(BINS - 1, -1, -1):
             total += bins[k]
             if total > best:
                 best = total
                 depths[date - 1] = k * (DEPTH / BINS)
-        edge = f32(depths[date - 1])
+        edge = max(f32(depths[date - 1]), _LEAST)
         for i in range(paths):
-            stop = depth[i] >= edge and depth[i] > f32(0.0)
-            cash[i] = paid[i] if stop else cash[i]
-            held[i] = base[i] if stop else held[i]
+            cash[i] = paid[i] if depth[i] >= edge else cash[i]
+        for i in range(paths):
+            held[i] = base[i] if depth[i] >= edge else held[i]
     worth = 0.0
     for i in range(paths):
         worth += cash[i]
@@ -117,6 +116,23 @@ def european(depth: Array, market: Array, left: np.float32, out: Array) -> None:
         further = level / root + shift
         out[i] = strike * exponential(level) * kept * lower_tail(sign * further)
         out[i] = sign * (out[i] - owed * lower_tail(sign * (further - root)))
+
+
+def premium(depth: Array, fit: Array, out: Array) -> None:
+    """What the regression says that waiting is worth above the European option."""
+    a, b, c, d, e = fit[0], fit[1], fit[2], fit[3], fit[4]
+    for i in range(len(depth)):
+        x = depth[i]
+        out[i] = a + x * (b + x * (c + x * (d + x * e)))
+
+
+def binned(depth: Array, gain: Array, places: NDArray[np.int32], bins: Sums) -> None:
+    """Add the gains of the paths in the money to the bins of their depths."""
+    for i in range(len(depth)):
+        place = min(i32(depth[i] * f32(BINS / DEPTH)), i32(BINS - 1))
+        places[i] = place if depth[i] > f32(0.0) else i32(BINS + i % _SPARE)
+    for i in range(len(depth)):
+        bins[places[i]] += gain[i]
 
 
 @reordered
