@@ -7,11 +7,11 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-from nautilus_metal.actors.engine import MetalEngine
 from nautilus_metal.actors.one_at_a_time import OneAtATime
 from nautilus_metal.actors.risk import ENDPOINT
 from nautilus_metal.actors.risk_config import with_model
 from nautilus_metal.actors.saved_state import Envelope, read_file, write_file
+from nautilus_metal.actors.side_work import SideWork
 from nautilus_metal.actors.validation_config import ValidationActorConfig, check
 from nautilus_metal.actors.validation_track import Due, Track, plain
 from nautilus_metal.engine import ComputeEngine
@@ -46,7 +46,8 @@ class ValidationActor(Actor):
     the alarm is raised, once, with a warning in the log, and the RiskActor is switched to the next model of `switch`
     where there is one, from its next tick on; the score begins anew with the new model's first report.
 
-    In a live system tests are made beside the event loop. Scores are saved and loaded with the node's other state;
+    In a live system tests are made beside the event loop, on a thread of their own, so that no risk tick waits for
+    them. Scores are saved and loaded with the node's other state;
     after a restart they go on with the reports that waited for their close. It belongs behind the RiskActors in the
     system's configuration, so that in a backtest it hears their last report.
 
@@ -79,7 +80,7 @@ class ValidationActor(Actor):
     def register_base(self, portfolio: Any, msgbus: Any, cache: Any, clock: Any) -> None:
         """Register with a trader, and hear reports and switches: once, as the bus keeps subscribers over a reset."""
         super().register_base(portfolio, msgbus, cache, clock)
-        self.engine = MetalEngine.of(self)
+        self.engine = SideWork(clock, f"nautilus-metal-{self.id}")
         msgbus.subscribe(RISK_REPORT_TOPIC, self._on_report)
         msgbus.subscribe(MODEL_SWITCH_TOPIC, self._on_switch)
 
@@ -99,6 +100,8 @@ class ValidationActor(Actor):
         """Publish the verdicts that a backtest ends on; live, give up what is in flight."""
         if self._line.stop():
             self._begin(0)
+        if not self.engine.close():
+            self.log.error("A test hangs: its thread is left behind")
         if self.config.state_path:
             write_file(self.config.state_path, self._packed())
 
