@@ -24,6 +24,7 @@ _STARTS = ((0.02, 0.99), (0.05, 0.97), (0.1, 0.95), (0.1, 0.8), (0.2, 0.95), (0.
 _SCOUTING = 4  # steps from every start
 _CLOSE, _HOPELESS = 0.05, 20.0  # to a better climber, and below it, where there is no need to go on
 _START_DEGREES = 6.0
+_INSIDE = 7.0  # coordinates beyond are near a bound
 _STEPS, _LONGEST, _FARTHEST = 200, 2.0, 25.0
 _DAMPING, _MOST_DAMPING = 1e-2, 1e8
 _TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-4}  # of the log-likelihood
@@ -158,6 +159,16 @@ class _Chart:
             slopes[:, 5, -1] = (MOST_DEGREES - LEAST_DEGREES) * part * (1 - part)
         return natural, slopes
 
+    def inside(self, place: Tensor) -> Tensor:
+        """Bring coordinates back from the bounds of the parameters, the larger shares keeping their proportions."""
+        first = int(self.has_mean)
+        columns = slice(first + 1, first + 3 + self.asymmetric)
+        back = place.clone()
+        back[:, first].clamp_(min=-_INSIDE)
+        logits = place[:, columns]
+        back[:, columns] = (logits - (logits.amax(-1, keepdim=True) - _INSIDE).clamp(min=0)).clamp(min=-_INSIDE)
+        return back
+
     def starts(self, like: Tensor) -> Tensor:
         """Coordinates of the starts for a series of unit variance, shape (starts, coordinates)."""
         rows = []
@@ -227,6 +238,14 @@ class _Climb:
         self.converged[active[small]] = True
         return active[~small & (self.damping[active] < _MOST_DAMPING)]
 
+    def finish(self, active: Tensor) -> int:
+        """Let the climbers `active` go on to the end, and return how many steps that took."""
+        steps = 0
+        while len(active) and steps < _STEPS:
+            active = self.step(active)
+            steps += 1
+        return steps
+
 
 def _updated(matrix: Tensor, move: Tensor, fall: Tensor) -> Tensor:
     """Curvature after a move along which the score fell by `fall`; kept where the function is not concave there."""
@@ -246,14 +265,22 @@ def _search(series: Tensor, start: Tensor, chart: _Chart, likelihood: Likelihood
     places = chart.starts(series).repeat_interleave(count, dim=0)
     which = torch.arange(count, device=series.device).repeat(len(_STARTS))
     climb = _Climb(series, start, chart, likelihood, which, places)
-    active, steps = torch.arange(len(which), device=series.device), 0
-    while len(active) and steps < _STEPS:
+    active = torch.arange(len(which), device=series.device)
+    for _ in range(_SCOUTING):
         active = climb.step(active)
-        steps += 1
-        if steps == _SCOUTING:
-            active = active[_promising(climb, count)[active]]
+    steps = _SCOUTING + climb.finish(active[_promising(climb, count)[active]])
     best = climb.value.view(-1, count).nan_to_num(nan=-math.inf).argmax(dim=0) * count + which[:count]
-    return _Found(chart.natural(climb.place[best])[0], climb.value[best], climb.converged[best], steps)
+    place, value, converged = climb.place[best], climb.value[best], climb.converged[best]
+    inside = chart.inside(place)
+    corner = torch.nonzero((inside != place).any(dim=-1)).flatten()  # where a slope is flat though there is a way up
+    if len(corner):
+        again = _Climb(series, start, chart, likelihood, corner, inside[corner])
+        steps += again.finish(torch.arange(len(corner), device=series.device))
+        better = again.value > value[corner]
+        moved = corner[better]
+        place[moved], value[moved] = again.place[better], again.value[better]
+        converged[moved] = again.converged[better]
+    return _Found(chart.natural(place)[0], value, converged, steps)
 
 
 def _promising(climb: _Climb, count: int) -> Tensor:

@@ -138,8 +138,8 @@ def plan_study(
     *,
     levels: Sequence[float] = LEVELS,
     window: int = 1000,
-    refit: int = 42,
-    scenarios: int = 10_000,
+    refit: int = 63,
+    scenarios: int = 5_000,
     seed: int = 0,
     device: str = "cpu",
 ) -> Plan:

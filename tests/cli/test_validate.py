@@ -30,7 +30,7 @@ def test_the_table_of_a_users_returns(returns: Path, capsys: pytest.CaptureFixtu
     assert [line.split()[0] for line in lines[4:7]] == ["normal", "historical", "t_copula"]
     assert all(line.split()[1] == "95%" and "5.0" in line for line in lines[4:7])
     assert "normal, historical: fitted to every day's window" in text
-    assert "t_copula: fitted every 42 days and held between" in text
+    assert "t_copula: fitted every 63 days and held between" in text
 
 
 def test_json_weights_and_the_series(returns: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -38,7 +38,7 @@ def test_json_weights_and_the_series(returns: Path, tmp_path: Path, capsys: pyte
     command = ["validate", "--returns", str(returns), "--weights", "BBB=-1", "--model", "normal", "--json"]
     assert main([*command, "--out", str(out), *SMALL]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["tested_days"], found["window"], found["refit"], found["first"]) == (100, 60, 42, "2020-03-25")
+    assert (found["tested_days"], found["window"], found["refit"], found["first"]) == (100, 60, 63, "2020-03-25")
     (row,) = found["rows"]
     series = pd.read_parquet(out)
     day = pd.read_csv(returns, index_col=0, parse_dates=True)
