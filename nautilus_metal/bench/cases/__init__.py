@@ -3,10 +3,12 @@
 from nautilus_metal.bench.case import Case
 from nautilus_metal.bench.cases import (
     backtest,
+    cuda,
     gate,
     indicators,
     matrices,
     option_book,
+    placement,
     pool,
     portfolio,
     pricing,
@@ -24,6 +26,8 @@ CASES: dict[str, Case] = {
         *gate.CASES,
         *portfolio.CASES,
         *pool.CASES,
+        *placement.CASES,
         *backtest.CASES,
+        *cuda.CASES,
     )
 }
