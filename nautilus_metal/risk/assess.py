@@ -60,8 +60,9 @@ def assess(
     returns : array_like or data frame
         Log returns, shape (periods, instruments), oldest first, columns in the order of `book.instruments`. A frame
         whose columns name the instruments is read by name, in whatever order, and may have more columns.
-    model : {"normal", "student_t", "historical", "filtered_historical"}
-        The scenario model, a row of `nautilus_metal.risk.MODELS`.
+    model : str
+        The scenario model, a row of `nautilus_metal.risk.MODELS`: "normal", "student_t", "historical",
+        "filtered_historical", "garch", "gjr", "jump_diffusion", "gaussian_copula" or "t_copula".
     levels : sequence of float, default (0.95, 0.99)
         Confidence levels, each above 0.5 and below 1.
     horizon : int, default 1
@@ -88,7 +89,7 @@ def assess(
         Processes that share the scenarios: each calls this with the same arguments and has the same figures, which
         are those of one process to the rounding of the device's numbers. See `nautilus_metal.engine.team.joined`.
     **model_options
-        Options of the model: `covariance`, `mean`, `decay`, `degrees`, `filter`, ...
+        Options of the model: `covariance`, `mean`, `decay`, `degrees`, `filter`, `innovations`, ...
 
     Returns
     -------
