@@ -16,7 +16,7 @@ from nautilus_metal.risk.validation import fissler_ziegel_score
 
 CHART, REPORTS = "nautilus_metal_risk", "Risk Reports"
 _REPORT_TOPIC, _BAR_TOPIC = "data.RiskReport*", "data.bars.*"
-_ROW_HEIGHTS = (0.40, 0.16, 0.14, 0.10, 0.20)
+_ROW_HEIGHTS = (0.48, 0.14, 0.12, 0.10, 0.16)
 
 
 class RiskTearsheet:
@@ -61,7 +61,7 @@ class RiskTearsheet:
         layout = GridLayout(
             rows=len(_ROW_HEIGHTS), cols=2, heights=list(_ROW_HEIGHTS), vertical_spacing=0.07, horizontal_spacing=0.1
         )
-        chosen: dict[str, Any] = {"charts": charts, "layout": layout, "height": 1_900}
+        chosen: dict[str, Any] = {"charts": charts, "layout": layout, "height": 2_300}
         return TearsheetConfig(**chosen | settings)
 
     def _on_bar(self, bar: Any) -> None:

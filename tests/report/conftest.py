@@ -1,5 +1,6 @@
 """A small run with known exceptions, from plain numbers."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from nautilus_metal.report.run import RunReport
 from nautilus_metal.report.series import collect
 from nautilus_metal.report.verdict import judge
+from tests.report.cases import CHANGES, WORST
 
 DAY = 86_400 * 10**9
 DAYS, START = 320, 20 * 365 * DAY
@@ -78,5 +80,11 @@ def run(prices: tuple[np.ndarray, np.ndarray]) -> RunReport:
         wall_seconds=1.5,
         portfolio={"starting_cash": 1_000.0, "profit": -123.0, "orders": 4},
         notes=["Made up."],
-        holdout_from="2010-07-16",
+        holdout_from="1990-07-15",  # the 200th day
     )
+
+
+@pytest.fixture(scope="session")
+def whole(run: RunReport) -> RunReport:
+    """The same with explained changes and worst scenarios."""
+    return replace(run, explained=CHANGES, worst=WORST)
