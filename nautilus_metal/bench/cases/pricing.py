@@ -1,13 +1,16 @@
 """Options by simulation: ours with all Greeks, beside peers on as many pseudo-random paths, and to an error.
 
-Floors of two cores, by numbers: a portable normal (Philox 4x64, ten rounds, and its quantile) takes a core 3 ns, so
-that European options of 1M paths take 1.5 ms at least, Asian ones of 100k x 252 38 ms, American ones of 100k x 50
-7.5 ms and their policy's 16,384 x 50 more 1.3 ms. The cases `..._to_error` measure the time to a standard error
+The floor counts an exponential for each price that a path needs, and the work of one for each normal. What ours
+cannot go below is higher, since its numbers are portable: a normal (Philox 4x64 of ten rounds, and its quantile)
+takes a core of 3.5 GHz 3 ns, which is 1.5 ms for a European option of 1M paths on two cores, 38 ms for an Asian one
+of 100k x 252, and for an American one 7.5 ms for 100k x 50 and 1.3 ms for its policy's 16,384 x 50.
+
+The cases `..._to_error` measure the time to a standard error
 instead: scrambled Sobol with bridge and control variates on few paths, which must have the smaller standard error,
 beside plain pseudo-random paths.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import sqrt
 from typing import Any, NamedTuple
@@ -15,8 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from nautilus_metal.bench.case import Case
+from nautilus_metal.bench.case import Case, Floor
 from nautilus_metal.bench.cases import path_loops
+from nautilus_metal.bench.rates import Rates
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.risk.pricing import price_option
 
@@ -197,6 +201,16 @@ def _check_error(style: str, problem: Problem, ours: Answer, theirs: Answer) -> 
     _check(style, problem, ours, theirs._replace(delta=None))
 
 
+def _floor(style: str) -> Floor:
+    each = 1 if style == "american" else 2
+
+    def seconds(rates: Rates, size: Mapping[str, int]) -> float | None:
+        return rates.exponentiated(each * size["paths"] * size.get("dates", 1))
+
+    prices = "no exponential of a price, which may be compared by its logarithm" if each == 1 else "one for each price"
+    return Floor(f"the work of one exponential for each normal, {prices}", seconds)
+
+
 _PEERS: dict[str, dict[str, Callable[[Problem], Answer]]] = {
     "european": {"numpy": _numpy_european, "torch eager": _torch_european},
     "asian": {"numpy": _numpy_asian, "torch eager": _torch_asian},
@@ -219,6 +233,7 @@ CASES = (
             ours=partial(_ours, style, "pseudo", True, False),
             peers=_PEERS[style] | {"numba loop": partial(_numba, style), "QuantLib": partial(_quantlib, style)},
             check=partial(_check, style),
+            floor=_floor(style),
         )
         for style, (full, quick, _) in _SIZES.items()
     ),
