@@ -1,6 +1,5 @@
 """The RiskActor: watches prices and positions of a running system and publishes its risk."""
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,8 +11,9 @@ from nautilus_metal.actors.recent_closes import RecentCloses
 from nautilus_metal.actors.risk_config import HELD, RiskActorConfig, check, with_model
 from nautilus_metal.actors.risk_flow import TickFlow
 from nautilus_metal.actors.risk_freshness import Freshness
+from nautilus_metal.actors.risk_memory import RiskMemory
 from nautilus_metal.actors.risk_messages import Stamp, greeks_report, risk_report, stress_report
-from nautilus_metal.actors.risk_state import KEY, RiskState, pack, read_file, unpack, write_file
+from nautilus_metal.actors.risk_state import KEY, read_file, write_file
 from nautilus_metal.actors.risk_tick import Inputs, StressFigures, TickFigures, stress_figures
 from nautilus_metal.actors.snapshot import Snapshot, Snapshots
 from nautilus_metal.errors import InputError
@@ -88,6 +88,7 @@ class RiskActor(Actor):
         self._snapshots = Snapshots(config, self._bars, self._market, self._cover)
         self._freshness = Freshness(self, config)
         self._flow = TickFlow(self, config, self._take, self._publish, self._freshness.complain)
+        self._memory = RiskMemory(config, self._bars, self._watch, self._market, self._flow)
         self._priced_at = 0
 
     def register_base(self, portfolio: Any, msgbus: Any, cache: Any, clock: Any) -> None:
@@ -265,36 +266,13 @@ class RiskActor(Actor):
         return Inputs(serial, snapshot, returns, changes, now, self._priced_at or now, skipped)
 
     def _packed(self) -> bytes:
-        memory = self._settings() | {
-            "closed_at": self._bars.closed_at,
-            "priced_at": self._priced_at,
-            "broken": sorted(self._watch.broken),
-            "options": self._market.state(),
-            "models": [_named(self.config), _named(self._flow.config)],
-        }
-        return pack(RiskState(self._bars.window.state(), memory))
+        return self._memory.packed(self._priced_at)
 
     def _unpack(self, data: bytes) -> None:
         try:
-            state = unpack(data)
-            settings = {name: state.memory.get(name) for name in self._settings()}
-            if settings != self._settings():
-                raise InputError(f"`state` must be of {self._settings()}, was of {settings}")
-            configured, used = state.memory.get("models", (None, None))
-            if configured == _named(self.config) != used:
-                self._flow.config = with_model(self.config, *used)
+            self._priced_at = self._memory.restore(data)
         except InputError as error:
             self.log.warning(f"The saved state is not used, history is asked for instead: {error}")
-            return
-        self._bars.window.restore(state.window)
-        self._bars.closed_at |= state.memory["closed_at"]
-        self._priced_at = state.memory["priced_at"]
-        self._watch.broken |= {(measure, level) for measure, level in state.memory["broken"]}
-        self._market.restore(state.memory["options"])
-
-    def _settings(self) -> dict[str, Any]:
-        """What a saved history is worthless without: the bars that it is made of."""
-        return {"bars": sorted(str(one) for one in self.config.bar_types) or self.config.bar_specification}
 
     def _on_fill(self, _fill: Any) -> None:
         if self.is_running:  # strategies stop after actors, and may flatten then
@@ -336,8 +314,3 @@ class RiskActor(Actor):
         return self._bars.volatility_changes(
             self.config.volatility_indices, underlyings, self.config.min_observations
         )
-
-
-def _named(config: RiskActorConfig) -> list[Any]:
-    """A model and its options as a saved state has them."""
-    return [config.model, json.loads(json.dumps(config.model_options))]
