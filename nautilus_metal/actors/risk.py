@@ -57,7 +57,8 @@ class RiskActor(Actor):
 
     In a live system figures are computed beside the event loop, one tick at a time: what is asked for meanwhile is
     one tick from the newest snapshot. A report that is late, fails, stays out or has prices that are too old is
-    announced by a `RiskStale`. History and limits' states are saved and loaded with the node's other state.
+    announced by a `RiskStale`. History, limits' states and the model in use, which `use_model` changes, are saved and
+    loaded with the node's other state.
 
     Parameters
     ----------
