@@ -52,8 +52,10 @@ from nautilus_metal.report.hedge_run import (  # noqa: E402
     hedge_closing_text,
     write_hedge_summary,
 )
+from nautilus_metal.report.hedge_saved import write_hedge_days  # noqa: E402
 from nautilus_metal.report.progress import Progress  # noqa: E402
 from nautilus_metal.report.run import date_text  # noqa: E402
+from nautilus_metal.report.saved import DAILY_PNL  # noqa: E402
 from strategies.hedger import Hedger, HedgerConfig  # noqa: E402
 from strategies.short_straddle import ShortStraddle, ShortStraddleConfig  # noqa: E402
 
@@ -239,6 +241,7 @@ def run(options: BacktestOptions) -> int:
     outcomes = {target: execute(market, marks, target, options) for target in chosen(options) if target != UNHEDGED}
     report = reported(options, market, marks, outcomes)
     write_hedge_summary(report, options.out / "summary.json")
+    write_hedge_days(report, options.out / DAILY_PNL)
     write_hedge_page(report, options.out / "report.html")
     write_hedge_picture(report, options.out / "report.png")
     print(hedge_closing_text(report, options.out))

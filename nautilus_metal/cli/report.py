@@ -24,22 +24,34 @@ def add_report(commands: Any) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from nautilus_metal.report.page import write_page
-    from nautilus_metal.report.saved import SUMMARY, load_run, run_of_reports
-
     folder: Path = arguments.folder
     path = arguments.out or folder / PAGE
-    if _is_catalog(folder) and not (folder / SUMMARY).exists():
-        run = run_of_reports(_stored(folder, arguments.instance), f"Risk reports of {folder.resolve().name}")
-    else:
-        run = load_run(folder)
+    text, conclusion = _made(folder, arguments.instance)
     try:
-        write_page(run, path)
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"`--out` must be a file that can be written, {path}: {error.strerror}") from None
-    print("\n".join(run.conclusion()))
+    print("\n".join(conclusion))
     print(path)
     return 0
+
+
+def _made(folder: Path, instance: str | None) -> tuple[str, list[str]]:
+    """Return the page of a folder, and what it comes to in sentences."""
+    from nautilus_metal.report.hedge_page import hedge_page
+    from nautilus_metal.report.hedge_saved import load_hedge_run
+    from nautilus_metal.report.page import page
+    from nautilus_metal.report.saved import SUMMARY, load_run, read_summary, run_of_reports
+
+    if _is_catalog(folder) and not (folder / SUMMARY).exists():
+        run = run_of_reports(_stored(folder, instance), f"Risk reports of {folder.resolve().name}")
+        return page(run), run.conclusion()
+    facts = read_summary(folder)
+    if "main_hedge" in facts:
+        hedged = load_hedge_run(folder, facts)
+        return hedge_page(hedged), hedged.conclusion()
+    run = load_run(folder, facts)
+    return page(run), run.conclusion()
 
 
 def _is_catalog(folder: Path) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from nautilus_metal.report.charts import LEFT, PALETTE, RIGHT, WIDTH
 from nautilus_metal.report.hedge_run import GOAL, HEADINGS, UNHEDGED, HedgeRun, attribution_rows, measure_rows
-from nautilus_metal.report.run import date_text, versions
+from nautilus_metal.report.run import date_text
 from nautilus_metal.report.series import Array
 from nautilus_metal.report.svg import Frame, axes, canvas, label, line, minus, sticks
 
@@ -173,7 +173,7 @@ def _facts(run: HedgeRun) -> str:
         },
         "account's profit less its sources": ", ".join(f"{k} {v:+.2f} {run.currency}" for k, v in run.gaps.items()),
         "wall time": f"{run.wall_seconds:.1f} s",
-        "versions": ", ".join(f"{name} {text}" for name, text in versions().items()),
+        "versions": ", ".join(f"{name} {text}" for name, text in run.made_with.items()),
         **{name.replace("_", " "): str(value) for name, value in run.settings.items()},
     }
     cells = "".join(f"<tr><td>{escape(name)}</td><td>{escape(text)}</td></tr>" for name, text in rows.items())

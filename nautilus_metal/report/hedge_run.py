@@ -49,6 +49,8 @@ class HedgeRun:
         Of every amount.
     settings, notes
         Further facts to state, and what a reader must know about data and method.
+    made_with : mapping of str to str
+        Versions that produced the figures; those at hand by default.
     """
 
     name: str
@@ -65,6 +67,7 @@ class HedgeRun:
     currency: str = "USD"
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    made_with: Mapping[str, str] = field(default_factory=versions)
 
     @property
     def hedges(self) -> list[str]:
@@ -118,6 +121,8 @@ def summary(run: HedgeRun) -> dict[str, Any]:
     """Return the run's figures as plain values: what `summary.json` holds."""
     return {
         "backtest": run.name,
+        "title": run.title,
+        "labels": {book: run.labels[book] for book in run.books},
         "warning": run.warning,
         "conclusion": run.conclusion(),
         "main_hedge": run.main,
@@ -132,7 +137,7 @@ def summary(run: HedgeRun) -> dict[str, Any]:
         "account_less_attribution": dict(run.gaps),
         "counts": {hedge: dict(counts) for hedge, counts in run.counts.items()},
         "wall_seconds": run.wall_seconds,
-        "versions": versions(),
+        "versions": dict(run.made_with),
         "settings": dict(run.settings),
         "notes": list(run.notes),
     }

@@ -1,7 +1,7 @@
 """What a run leaves in its folder, read back, so that its page can be made again."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,7 +46,7 @@ def write_daily_pnl(results: Sequence[ModelResult], path: Path) -> None:
     pq.write_table(pa.table(columns), path, compression="zstd")
 
 
-def load_run(folder: Path) -> RunReport:
+def load_run(folder: Path, facts: Mapping[str, Any]) -> RunReport:
     """Read a run back from the folder that it wrote.
 
     Parameters
@@ -54,13 +54,14 @@ def load_run(folder: Path) -> RunReport:
     folder : Path
         With `summary.json`, `risk_reports.parquet` and `daily_pnl.parquet`. Without the last one days are paired with
         the prices of the next report, and those whose prices are not in it are left out.
+    facts : mapping
+        From `read_summary`.
 
     Raises
     ------
     InputError
         If the folder holds no such run, or a file of it cannot be read.
     """
-    facts = _summary(folder)
     reports = folder / REPORTS
     if not reports.exists():
         raise InputError(f"{folder} has a {SUMMARY} but no {REPORTS}: this run's page cannot be made again")
@@ -144,7 +145,8 @@ def own_prices(series: RiskSeries) -> CleanPnl:
     return CleanPnl(series.ts[after], rows, clean_contributions(*stated, series.price[after]))
 
 
-def _summary(folder: Path) -> dict[str, Any]:
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Read the `summary.json` of a run's folder; an `InputError` that says what is missing where it is none."""
     path = folder / SUMMARY
     if not folder.is_dir():
         raise InputError(f"`DIR` must be a folder of a run, {folder} is not there")
@@ -168,7 +170,7 @@ def _series(path: Path) -> list[RiskSeries]:
 
 
 def _daily_pnl(path: Path, series: Sequence[RiskSeries]) -> dict[str, CleanPnl]:
-    columns = _table(path).to_pydict()
+    columns = read_table(path).to_pydict()
     sources, found = np.array(columns["source"]), {}
     for one in series:
         mine = sources == one.source
@@ -183,11 +185,12 @@ def _daily_pnl(path: Path, series: Sequence[RiskSeries]) -> dict[str, CleanPnl]:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = _table(path).to_pylist()
+    rows: list[dict[str, Any]] = read_table(path).to_pylist()
     return rows
 
 
-def _table(path: Path) -> Any:
+def read_table(path: Path) -> Any:
+    """Read a Parquet file; an `InputError` where it is none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -18,6 +18,7 @@ from nautilus_metal.report.saved import (
     SUMMARY,
     load_run,
     own_prices,
+    read_summary,
     run_of_reports,
     write_daily_pnl,
 )
@@ -66,7 +67,7 @@ def test_the_page_made_again_is_the_same(whole, folder, capsys):
 
 def test_without_daily_pnl_prices_are_those_of_the_next_report(whole, folder):
     (folder / DAILY_PNL).unlink()
-    again = load_run(folder)
+    again = load_run(folder, read_summary(folder))
     for result, one in zip(whole.results, again.results, strict=True):
         np.testing.assert_allclose(one.pnl.total, result.pnl.total)
         assert one.scores == result.scores
@@ -114,7 +115,7 @@ def test_other_times_than_the_reports_are_refused(folder, whole):
     late = replace(first.series, ts=first.series.ts + 1)
     write_daily_pnl([replace(result, series=late) for result in whole.results], folder / DAILY_PNL)
     with pytest.raises(InputError, match="must be of the reports beside it"):
-        load_run(folder)
+        load_run(folder, read_summary(folder))
 
 
 def test_a_catalog_of_reports_has_a_page(run, prices, tmp_path, capsys):
@@ -150,4 +151,4 @@ def test_no_report_at_all():
 def test_the_summary_keeps_the_versions_of_its_run(whole, folder):
     facts = json.loads((folder / SUMMARY).read_text()) | {"versions": {"torch": "0.0.1"}}
     (folder / SUMMARY).write_text(json.dumps(facts))
-    assert "torch 0.0.1" in page(load_run(folder))
+    assert "torch 0.0.1" in page(load_run(folder, read_summary(folder)))
