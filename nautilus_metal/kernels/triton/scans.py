@@ -9,6 +9,7 @@ Prices are float32 or float64, and so are the results.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -115,7 +116,7 @@ def _macd_scan(result, prices, settings, number, series, bars, BLOCK: tl.constex
 def rsi_scan(prices: Tensor, periods: Sequence[int]) -> Tensor:
     """RSI as `kernels.rsi.rsi` has it; prices (series, bars), result (periods, series, bars)."""
     series, bars = prices.shape
-    settings = _settings([(n, 1.0 / n, 1.0 - 1.0 / n) for n in periods], prices)
+    settings = _settings(tuple((n, 1.0 / n, 1.0 - 1.0 / n) for n in periods), prices.dtype, prices.device)
     result = torch.empty(len(periods), series, bars, dtype=prices.dtype, device=prices.device)
     grid = (len(periods) * series,)
     _rsi_scan[grid](result, prices.contiguous(), settings, series, bars, BLOCK=_RSI_BLOCK, num_warps=_RSI_WARPS)
@@ -125,8 +126,8 @@ def rsi_scan(prices: Tensor, periods: Sequence[int]) -> Tensor:
 def macd_scan(prices: Tensor, periods: Sequence[tuple[int, int, int]]) -> Tensor:
     """MACD as `kernels.macd.macd` has it; prices (series, bars), result (3, settings, series, bars)."""
     series, bars = prices.shape
-    rows = [(*each, *(1.0 - 2.0 / (n + 1.0) for n in each), 2.0 / (each[2] + 1.0)) for each in periods]
-    settings = _settings(rows, prices)
+    rows = tuple((*each, *(1.0 - 2.0 / (n + 1.0) for n in each), 2.0 / (each[2] + 1.0)) for each in periods)
+    settings = _settings(rows, prices.dtype, prices.device)
     result = torch.empty(3, len(rows), series, bars, dtype=prices.dtype, device=prices.device)
     _macd_scan[(len(rows) * series,)](
         result, prices.contiguous(), settings, len(rows), series, bars, BLOCK=_MACD_BLOCK, num_warps=_MACD_WARPS
@@ -134,5 +135,7 @@ def macd_scan(prices: Tensor, periods: Sequence[tuple[int, int, int]]) -> Tensor
     return result
 
 
-def _settings(rows: Sequence[Sequence[float]], like: Tensor) -> Tensor:
-    return torch.tensor(rows, dtype=like.dtype).to(like.device)
+@lru_cache(maxsize=64)
+def _settings(rows: tuple[tuple[float, ...], ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Kept on the device: bringing them there would take longer than a small scan."""
+    return torch.tensor(rows, dtype=dtype).to(device)
