@@ -13,8 +13,11 @@ from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.black_scholes import greeks
 from nautilus_metal.kernels.brownian import draws, stream_seed
 from nautilus_metal.kernels.fused_paths import AMERICAN, ASIAN, EUROPEAN, ROWS, path_products, tile_paths
+from nautilus_metal.kernels.longstaff_schwartz import BINS, DEPTH
 from nautilus_metal.risk import pricing_fused, pricing_policy
 from nautilus_metal.risk.pricing import price_option
+from nautilus_metal.risk.pricing_policy import trained_policy
+from nautilus_metal.risk.pricing_terms import checked_terms
 
 pytest.importorskip("numba")
 
@@ -99,6 +102,25 @@ def test_the_european_figures_are_the_closed_form_within_their_errors(any_size, 
             "spot", "strike", "expiry", "rate", "volatility", "dividend_yield")), "call")._asdict()  # fmt: skip
         for key, figure in found.greeks.items():
             assert abs(figure - float(exact[key])) <= 5 * found.standard_errors[key], key
+
+
+@pytest.mark.parametrize("paths", [5_003, 8_192])
+@pytest.mark.parametrize("options", [{"exercise_dates": 12}, {"exercise_dates": 4, "steps": 12}], ids=str)
+@pytest.mark.parametrize(("kind", "dividend_yield"), [("put", 0.02), ("call", 0.08)])
+def test_policies_are_those_of_the_eager_kernel_to_a_step_of_the_grid(
+    any_size, monkeypatch, kind, dividend_yield, options, paths
+):
+    market = {key: value for key, value in MARKET.items() if key != "strike"} | {"dividend_yield": dividend_yield}
+    terms = checked_terms(kind, "bermudan", market, 103.0, "black_scholes", options, batch=False)
+    ours = trained_policy(terms, paths, 6)
+    monkeypatch.setenv(fused.SWITCH, "0")
+    eager = trained_policy(terms, paths, 6)
+    assert verdicts()["policy"]
+    assert verdicts()["policy_paths"]
+    assert ours.stride == eager.stride
+    assert ours.continuation == pytest.approx(eager.continuation, rel=1e-4)
+    step = market["volatility"] * market["expiry"] ** 0.5 * DEPTH / BINS
+    torch.testing.assert_close(ours.boundary, eager.boundary, rtol=1.01 * step, atol=0)
 
 
 @pytest.fixture(scope="module")

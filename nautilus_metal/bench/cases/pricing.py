@@ -5,9 +5,8 @@ cannot go below is higher, since its numbers are portable: a normal (Philox 4x64
 takes a core of 3.5 GHz 3 ns, which is 1.5 ms for a European option of 1M paths on two cores, 38 ms for an Asian one
 of 100k x 252, and for an American one 7.5 ms for 100k x 50 and 1.3 ms for its policy's 16,384 x 50.
 
-The cases `..._to_error` measure the time to a standard error
-instead: scrambled Sobol with bridge and control variates on few paths, which must have the smaller standard error,
-beside plain pseudo-random paths.
+The cases `..._to_error` measure the time to a standard error instead: scrambled Sobol with bridge and control
+variates on few paths, which must have the smaller standard error, beside plain pseudo-random paths.
 """
 
 from collections.abc import Callable, Mapping
@@ -207,8 +206,8 @@ def _floor(style: str) -> Floor:
     def seconds(rates: Rates, size: Mapping[str, int]) -> float | None:
         return rates.exponentiated(each * size["paths"] * size.get("dates", 1))
 
-    prices = "no exponential of a price, which may be compared by its logarithm" if each == 1 else "one for each price"
-    return Floor(f"the work of one exponential for each normal, {prices}", seconds)
+    prices = "none for a price, whose logarithm says enough" if each == 1 else "one for each price"
+    return Floor(f"an exponential's work for each normal, {prices}", seconds)
 
 
 _PEERS: dict[str, dict[str, Callable[[Problem], Answer]]] = {
