@@ -116,6 +116,8 @@ class Result:
         Our time over `floor`.
     bound : bool
         Whether this is no competitor but a part of the work.
+    load : float or None
+        Processes that wanted a core, the mean of the last minute, ours among them; None where the system has none.
     problem : str or None
         Why there are no times: a missing package, or answers that disagree.
     """
@@ -132,6 +134,7 @@ class Result:
     floor: float | None = None
     above_floor: Spread | None = None
     bound: bool = False
+    load: float | None = None
     problem: str | None = None
 
     @property

@@ -44,7 +44,7 @@ class Rates:
     def moved(self, count: float) -> float:
         """Seconds to read and write this many bytes altogether.
 
-        >>> Rates({100: 1e9, 10_000: 1e8}, {}, {}, 0.0).moved(1_000_000)
+        >>> round(Rates({100: 1e9, 10_000: 1e8}, {}, {}, 0.0).moved(1_000_000), 6)
         0.01
         """
         sizes, speeds = np.log(list(self.copy)), np.log(list(self.copy.values()))

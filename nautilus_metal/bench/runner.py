@@ -1,6 +1,7 @@
 """Run cases: answers first, then paired and synchronised timings."""
 
 import gc
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -146,6 +147,7 @@ class _Pair:
             ratio=_spread(theirs / ours),
             above_floor=None if self.floor is None else _spread(ours / self.floor),
             rounds=len(rows),
+            load=round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
             unit=self.case.per.removesuffix("s") if self.case.per else "call",
         )
 

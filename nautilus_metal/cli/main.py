@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from nautilus_metal import __version__
 from nautilus_metal.cli.backtest import guarded, list_backtests, load
+from nautilus_metal.cli.bench import add_bench
 from nautilus_metal.cli.demo import add_demo
 from nautilus_metal.cli.doctor import add_doctor
 from nautilus_metal.cli.live import add_live
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     add_var(commands)
     add_validate(commands)
     add_sweep(commands)
-    _add_bench(commands)
+    add_bench(commands)
     add_doctor(commands)
     add_demo(commands)
     return parser
@@ -61,23 +62,8 @@ def _add_backtest(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(action=_backtest)
 
 
-def _add_bench(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("bench", help="measure on this machine")
-    command.add_argument("case", nargs="?", help="one case; all of them without it")
-    command.add_argument("--device", default="auto", help="auto (default), mps, cuda, cuda:1 or cpu")
-    command.add_argument("--quick", action="store_true", help="small sizes, few repetitions")
-    command.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
-    command.set_defaults(action=_bench)
-
-
 def _backtest(arguments: argparse.Namespace) -> int:
     if arguments.name is None:
         return list_backtests()
     options = parsed(arguments.name, arguments)
     return load(arguments.name)(options)
-
-
-def _bench(arguments: argparse.Namespace) -> int:
-    from nautilus_metal.bench import run_bench
-
-    return run_bench(case=arguments.case, device=arguments.device, quick=arguments.quick, as_json=arguments.as_json)

@@ -11,9 +11,10 @@ import torch
 from nautilus_metal.engine.compute import ComputeEngine
 from nautilus_metal.engine.governor import cpu_of
 from nautilus_metal.engine.hardware import Conditions
-from nautilus_metal.engine.placement_measure import SIZES, WORK, Calibration
+from nautilus_metal.engine.placement_measure import ALONE, SIZES, WORK, Calibration
 from nautilus_metal.engine.placement_store import calibrate, load
 from nautilus_metal.engine.pool import MemoryPool
+from nautilus_metal.engine.threads import SMALL
 from nautilus_metal.errors import InputError
 
 
@@ -48,6 +49,7 @@ MODES: dict[str, Mode] = {
     )
 }
 _ORDER = tuple(MODES)
+_LOG_SIZES = np.log(SIZES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +84,10 @@ def mode_for(conditions: Conditions) -> Mode:
     return MODES[max(asked, key=_ORDER.index, default="normal")]
 
 
-def speedup(calibration: Calibration, kind: str, elements: int) -> float:
-    """How many times faster than the CPU the device does a kind of work of a size, by what was measured.
+def measured_times(calibration: Calibration, kind: str, elements: int) -> tuple[float, float]:
+    """Seconds that the CPU and the device take for a kind of work of a size.
 
-    Between the measured sizes the ratio is interpolated on logarithmic axes; beyond them it stays what it was.
+    Between the measured sizes they are interpolated on logarithmic axes; beyond them they are those of the nearest.
 
     Raises
     ------
@@ -94,9 +96,16 @@ def speedup(calibration: Calibration, kind: str, elements: int) -> float:
     """
     if kind not in calibration.times:
         raise InputError(f"`kind` must be one of {', '.join(map(repr, WORK))}, was {kind!r}")
-    times = calibration.times[kind]
-    ratios = np.log(times["cpu"]) - np.log(times["device"])
-    return float(np.exp(np.interp(math.log(max(1, elements)), np.log(SIZES), ratios)))
+    alike = elements if elements >= SMALL else min(elements, ALONE)  # the CPU's threads make a step between the two
+    size, times = math.log(max(1, alike)), calibration.times[kind]
+    cpu, device = (math.exp(np.interp(size, _LOG_SIZES, np.log(times[where]))) for where in ("cpu", "device"))
+    return cpu, device
+
+
+def speedup(calibration: Calibration, kind: str, elements: int) -> float:
+    """How many times faster than the CPU the device does a kind of work of a size, by `measured_times`."""
+    cpu, device = measured_times(calibration, kind, elements)
+    return cpu / device
 
 
 def crossover(calibration: Calibration, kind: str) -> int | None:
@@ -112,6 +121,39 @@ def crossover(calibration: Calibration, kind: str) -> int | None:
             break
         found = size
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Where a piece of work goes, and why.
+
+    Attributes
+    ----------
+    kind : str or None
+        Of the work.
+    elements : int
+        Size of its largest tensor.
+    device : str
+        Where it goes.
+    reason : str
+        In words.
+    cpu_seconds, device_seconds : float or None
+        What was measured for this kind and size (`measured_times`); None where nothing was.
+    """
+
+    kind: str | None
+    elements: int
+    device: str
+    reason: str
+    cpu_seconds: float | None = None
+    device_seconds: float | None = None
+
+    def __str__(self) -> str:
+        work = "work of no stated kind" if self.kind is None else f"{self.kind} of {self.elements:,} elements"
+        times = ""
+        if self.cpu_seconds is not None and self.device_seconds is not None:
+            times = f" ({1e3 * self.cpu_seconds:.3g} ms on the CPU, {1e3 * self.device_seconds:.3g} on the device)"
+        return f"{work}: {self.device}, because {self.reason}{times}"
 
 
 class Placement:
@@ -176,14 +218,33 @@ class Placement:
         ComputeEngine
             `engine`, or the CPU's of the same precision and seed.
         """
-        if forced:
-            return engine
-        if math.isinf(self.mode.advantage):
-            return cpu_of(engine)
+        stays, _ = self._decide(kind, elements, forced)
+        return engine if stays else cpu_of(engine)
+
+    def explain(
+        self, engine: ComputeEngine, kind: str | None = None, elements: int = 0, forced: bool = False
+    ) -> Choice:
+        """Say what `choose` does with the same arguments, and why."""
+        stays, reason = self._decide(kind, elements, forced)
+        device = str((engine if stays else cpu_of(engine)).device)
         if kind is None or self.calibration is None or not self.calibration.times:
-            return engine
-        ahead = speedup(self.calibration, kind, elements) >= self.mode.advantage
-        return engine if ahead else cpu_of(engine)
+            return Choice(kind, elements, device, reason)
+        return Choice(kind, elements, device, reason, *measured_times(self.calibration, kind, elements))
+
+    def _decide(self, kind: str | None, elements: int, forced: bool) -> tuple[bool, str]:
+        """Whether a piece of work stays on the device, and the reason."""
+        asked = self.mode.advantage
+        if forced:
+            return True, "the device was named"
+        if math.isinf(asked):
+            return False, f"{self.conditions}: {self.mode.says}"
+        if kind is None:
+            return True, "the size of such work does not matter"
+        if self.calibration is None or not self.calibration.times:
+            return True, "nothing was measured against it here"
+        gain = speedup(self.calibration, kind, elements)
+        ahead = f"the device is {gain:.2f} times as fast as the CPU"
+        return gain >= asked, ahead if asked == 1.0 else f"{ahead}, and {self.mode.says}"
 
 
 _lock = threading.Lock()
@@ -208,3 +269,22 @@ def shared_placement(engine: ComputeEngine, measure: bool = False) -> Placement:
         if measure and found.calibration is None and engine.device.type != "cpu":
             found.calibration = calibrate(engine)
         return found
+
+
+def explain(engine: ComputeEngine, kind: str | None = None, elements: int = 0, forced: bool = False) -> Choice:
+    """Say where the process puts a piece of work of an engine's device now, and why.
+
+    Parameters
+    ----------
+    engine : ComputeEngine
+        One of `shared_engine`, on the device.
+    kind, elements, forced
+        As for `Placement.choose`.
+
+    Examples
+    --------
+    >>> from nautilus_metal.engine import shared_engine
+    >>> print(explain(shared_engine("cpu"), "losses", 200_000, forced=True))
+    losses of 200,000 elements: cpu, because the device was named
+    """
+    return shared_placement(engine).explain(engine, kind, elements, forced)

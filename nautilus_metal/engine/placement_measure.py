@@ -13,13 +13,14 @@ from nautilus_metal.engine.compute import ComputeEngine
 from nautilus_metal.engine.devices import KINDS
 from nautilus_metal.engine.governor import cpu_of, room
 from nautilus_metal.engine.precision import whole_products
-from nautilus_metal.engine.threads import threads_for
+from nautilus_metal.engine.threads import SMALL, threads_for
 from nautilus_metal.kernels.averages import exponential_average
 from nautilus_metal.kernels.black_scholes import price
 from nautilus_metal.kernels.scenarios import linear_losses
 from nautilus_metal.kernels.tail import largest
 
-SIZES = (2**12, 2**15, 2**18, 2**21)  # elements of the largest tensor of a piece of work
+ALONE = SMALL - 2**12  # the largest measured size that one thread of the CPU does
+SIZES = (2**12, 2**15, 2**18, ALONE, SMALL, 2**24)  # elements of the largest tensor of a piece of work
 _COPY_BYTES = 2**27  # more than the caches of CPUs and GPUs hold
 _MATMUL = (256, 4096)  # smallest and largest order of the square matrices
 _ENOUGH = 0.02  # seconds that a matrix product must take to be measured

@@ -13,7 +13,7 @@ from typing import Any
 from nautilus_metal.engine.compute import ComputeEngine
 from nautilus_metal.engine.placement_measure import SIZES, WORK, Calibration, identify, measure
 
-VERSION = 1  # of what a file says and of how it was measured
+VERSION = 2  # of what a file says and of how it was measured
 _FIGURES = ("copy_within", "matmul", "launch", "round_trip")
 _COPIES = ("copy_to_device", "copy_from_device")
 

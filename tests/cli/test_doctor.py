@@ -34,7 +34,7 @@ def as_a_gpu(monkeypatch):
     """Measure nothing, and answer what a GPU would."""
 
     def measure(engine: ComputeEngine) -> Calibration:
-        row = {"cpu": [1e-5, 1e-4, 1e-3, 1e-2], "device": [2e-4] * len(SIZES)}
+        row = {"cpu": [1e-5, 1e-4, 1e-3, 1e-2, 1e-2, 1e-1], "device": [2e-4] * len(SIZES)}
         return Calibration(
             **identify(engine), measured="2026-11-22T12:00:00+00:00", copy_to_device=48.5, copy_from_device=40.25,
             copy_within=1234.5, matmul=13_000.0, launch=8.0, round_trip=150.0, times=dict.fromkeys(WORK, row),

@@ -13,11 +13,14 @@ from nautilus_metal.engine.placement import (
     POLICY,
     Placement,
     crossover,
+    explain,
+    measured_times,
     mode_for,
     shared_placement,
     speedup,
 )
 from nautilus_metal.engine.placement_measure import SIZES, WORK, Calibration, measure
+from nautilus_metal.engine.threads import SMALL
 from nautilus_metal.errors import InputError
 
 
@@ -32,7 +35,7 @@ def calibration(cpu: list[float], device: list[float]) -> Calibration:
 
 
 # A device that takes 200 us for anything up to 2^18 elements, and a CPU that takes 2.5 ns an element.
-USUAL = calibration([n * 2.5e-9 for n in SIZES], [2e-4, 2e-4, 2e-4, 1e-3])
+USUAL = calibration([n * 2.5e-9 for n in SIZES], [2e-4, 2e-4, 2e-4, 1e-3, 1e-3, 1e-3])
 
 
 @pytest.fixture
@@ -57,10 +60,10 @@ def test_the_speedup_is_the_measured_one_and_lies_between_elsewhere():
     ("cpu", "device", "expected"),
     [
         (USUAL.times["series"]["cpu"], USUAL.times["series"]["device"], 80_000),
-        ([1.0] * 4, [2.0] * 4, None),
-        ([2.0] * 4, [1.0] * 4, SIZES[0]),
-        ([2.0, 2.0, 0.5, 2.0], [1.0] * 4, 2**19.5),  # behind once more in the middle: only the last crossing counts
-        ([2.0, 2.0, 2.0, 0.5], [1.0] * 4, None),
+        ([1.0] * 6, [2.0] * 6, None),
+        ([2.0] * 6, [1.0] * 6, SIZES[0]),
+        ([2.0, 2.0, 0.5, 2.0, 2.0, 2.0], [1.0] * 6, 741_455),  # behind once more in the middle: the last one counts
+        ([2.0, 2.0, 2.0, 2.0, 2.0, 0.5], [1.0] * 6, None),
     ],
 )
 def test_the_crossover_is_where_the_device_gets_ahead_for_good(cpu, device, expected):
@@ -83,6 +86,70 @@ def test_small_work_stays_on_the_cpu_and_large_work_goes_to_the_device(pair):
     assert chosen.choose(device, "losses", 10_000) is cpu
     assert chosen.choose(device, "losses", 200_000) is device
     assert chosen.choose(device) is device, "of no stated size"
+
+
+# Machines by what a piece of work takes: the CPU's start, its time for each element on one thread, the gain by all
+# of its threads from 2^21 elements on; the device's start, and its time for each element.
+MACHINES = {
+    "two cores beside a large GPU": (2e-6, 1e-9, 2.0, 6e-5, 5e-12),
+    "many cores beside a large GPU": (5e-6, 1e-9, 16.0, 1e-4, 2e-11),
+    "a laptop's chip": (2e-6, 6e-10, 6.0, 3e-4, 4e-11),
+    "a GPU that is hardly faster": (1e-6, 4e-10, 4.0, 1.5e-4, 2e-10),
+    "a GPU that is slower": (1e-6, 2e-10, 8.0, 3e-4, 1e-9),
+}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_the_choice_is_within_a_fifth_of_the_best_over_a_grid_of_sizes(pair, name):
+    device, _ = pair
+    start, each, gain, device_start, device_each = MACHINES[name]
+
+    def on_cpu(size: int) -> float:
+        return start + size * each / (gain if size >= SMALL else 1.0)
+
+    def on_device(size: int) -> float:
+        return device_start + size * device_each
+
+    placed = Placement(device.pool, calibration(list(map(on_cpu, SIZES)), list(map(on_device, SIZES))))
+    grid = [round(2 ** (step / 4)) for step in range(4 * 11, 4 * 21 + 1)] + [SMALL - 1, SMALL, 3 * SMALL, 2**25]
+    for size in grid:
+        taken = on_device(size) if placed.choose(device, "losses", size) is device else on_cpu(size)
+        best = min(on_cpu(size), on_device(size))
+        assert taken <= 1.2 * best, f"{size} elements: {taken} s, the best place takes {best}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "elements", "options", "conditions", "says"),
+    [
+        ("losses", 10_000, {}, Conditions(), "the device is 0.13 times as fast as the CPU (0.025 ms on the CPU, 0.2"),
+        ("losses", 200_000, {}, Conditions(), "the device is 2.50 times as fast as the CPU (0.5 ms on the CPU, 0.2"),
+        ("losses", 200_000, {}, Conditions("serious"), "and the device gets what it does 4 times faster"),
+        ("losses", 200_000, {}, Conditions("critical"), "all work goes to the CPU"),
+        ("losses", 1, {"forced": True}, Conditions("critical"), "the device was named"),
+        (None, 0, {}, Conditions(), "work of no stated kind"),
+    ],
+)
+def test_every_choice_is_explained_and_is_the_one_that_is_made(pair, kind, elements, options, conditions, says):
+    device, cpu = pair
+    device.device, cpu.device = torch.device("mps"), torch.device("cpu")
+    try:
+        placed = Placement(device.pool, USUAL)
+        placed.limit(conditions)
+        found = placed.explain(device, kind, elements, **options)
+        assert found.device == str(placed.choose(device, kind, elements, **options).device)
+        assert says in str(found)
+        measured = (None, None) if kind is None else measured_times(USUAL, kind, elements)
+        assert (found.cpu_seconds, found.device_seconds) == measured
+    finally:
+        device.device = torch.device("cpu")
+
+
+def test_without_a_measurement_the_explanation_says_so(pair, monkeypatch):
+    device, _ = pair
+    monkeypatch.setattr(placement, "_placements", {device.device: Placement(device.pool)})
+    found = explain(device, "series", 4_096)
+    assert str(found) == "series of 4,096 elements: cpu, because nothing was measured against it here"
+    assert found.cpu_seconds is None
 
 
 def test_without_a_measurement_nothing_is_assumed(pair):

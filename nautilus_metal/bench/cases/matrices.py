@@ -135,7 +135,7 @@ CASES = (
         ours=_correlation,
         peers={
             "numpy": _numpy_correlation,
-            "torch eager": _torch_correlation,
+            "torch eager, same device": _torch_correlation,
             "CuPy": _array_correlation("cupy"),
             "JAX": _array_correlation("jax.numpy"),
         },
@@ -153,7 +153,7 @@ CASES = (
         quick=({"batch": 8, "steps": 5},),
         prepare=_network,
         ours=_wrapped,
-        peers={"torch eager": _torch_network},
+        peers={"torch eager, same device": _torch_network},
         check=_check,
         floor=Floor("the products of all steps at the measured rate of matrix products", _lstm_floor),
         on_cpu=True,

@@ -116,7 +116,7 @@ CASES = (
         quick=({"options": 5, "scenarios": 1_000},),
         prepare=_prepare,
         ours=_assess,
-        peers={"numpy": _numpy, "torch eager": _torch},
+        peers={"numpy": _numpy, "torch eager, same device": _torch},
         check=_check,
         floor=Floor(
             "two normal distributions an option and scenario, each at least one exponential at the measured rate",

@@ -125,7 +125,7 @@ _FLOOR = Floor(
 _PEERS = {
     "numpy": _numpy,
     "numpy, collapsed": partial(_collapsed, "numpy"),
-    "torch eager, collapsed": _torch,
+    "torch eager, collapsed, same device": _torch,
     "CuPy, collapsed": partial(_collapsed, "cupy"),
     "JAX, collapsed": partial(_collapsed, "jax.numpy"),
 }
