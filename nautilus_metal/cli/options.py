@@ -140,6 +140,14 @@ def day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"must be a date like 2006-01-31, was {text}") from None
 
 
+def levels(text: str) -> tuple[float, ...]:
+    """Read comma-separated confidence levels."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers like 0.95,0.99, was {text}") from None
+
+
 def models(text: str) -> tuple[str, ...]:
     """Read a comma-separated list of models, or "all"; a name that comes twice counts once."""
     if text.strip() == "all":

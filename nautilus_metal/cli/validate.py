@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nautilus_metal.cli.options import day
+from nautilus_metal.cli.options import day, levels
 from nautilus_metal.errors import InputError
 
 _DESCRIPTION = """\
@@ -45,7 +45,7 @@ def add_validate(commands: argparse._SubParsersAction) -> None:
     source.add_argument("--prices", type=Path, metavar="FILE", help="prices instead, of which log returns are made")
     command.add_argument("--weights", type=_weights, metavar="NAME=W,...", help="of the book (default: equal ones)")
     command.add_argument("--model", type=_names, metavar="MODEL,...", help="only these (default: all)")
-    command.add_argument("--levels", type=_levels, metavar="LEVEL,...", help="confidence levels (0.95,0.975,0.99)")
+    command.add_argument("--levels", type=levels, metavar="LEVEL,...", help="confidence levels (0.95,0.975,0.99)")
     command.add_argument("--window", type=int, default=1000, help="returns that a day's figures are made of (1000)")
     command.add_argument("--refit", type=int, default=63, help="days between two fits of the costly models (63)")
     command.add_argument("--scenarios", type=int, default=5_000, help="scenarios of a day (5000)")
@@ -240,10 +240,3 @@ def _weights(text: str) -> dict[str, float]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
-def _levels(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be numbers like 0.95,0.99, was {text}") from None

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from nautilus_metal.cli.options import levels
 from nautilus_metal.errors import InputError
 
 _OVERRIDES = ("model", "levels", "horizon", "scenarios", "seed", "sampler")
@@ -30,7 +31,7 @@ def add_var(commands: argparse._SubParsersAction) -> None:
     command.add_argument("book", type=Path, metavar="BOOK.json", help="positions, history and settings")
     command.add_argument("--scenarios", type=_whole, help="scenarios to draw, such as 100000000 or 1e8")
     command.add_argument("--model", help="scenario model")
-    command.add_argument("--levels", type=_levels, metavar="LEVEL,...", help="confidence levels, such as 0.95,0.99")
+    command.add_argument("--levels", type=levels, metavar="LEVEL,...", help="confidence levels, such as 0.95,0.99")
     command.add_argument("--horizon", type=int, help="periods ahead")
     command.add_argument("--seed", type=int, help="of the scenarios")
     command.add_argument("--sampler", help="sobol or pseudo")
@@ -153,10 +154,3 @@ def _whole(text: str) -> int:
     if not number.is_integer():
         raise argparse.ArgumentTypeError(f"must be a whole number, was {text}")
     return int(number)
-
-
-def _levels(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be numbers like 0.95,0.99, was {text}") from None

@@ -27,7 +27,7 @@ class JumpDiffusion(NamedTuple):
     jump_mean, jump_covariance : Tensor
         m and BB', of one jump.
     log_likelihood : float
-        Over all periods.
+        Over all periods, before the last step.
     converged : bool
         Whether the likelihood had come to rest.
     """

@@ -142,8 +142,8 @@ def _shocks_of(window: Tensor, p: GarchParameters, start: Tensor) -> tuple[Tenso
 
 
 def _on_host(fit: GarchFit) -> GarchFit:
-    host = [one.to("cpu", torch.float64) for one in fit.parameters]
-    start, value = (one.to("cpu", torch.float64) for one in (fit.start, fit.log_likelihood))
+    # in two steps: mps cannot cast to float64, not even on the way out
+    *host, start, value = (one.cpu().to(torch.float64) for one in (*fit.parameters, fit.start, fit.log_likelihood))
     return GarchFit(GarchParameters(*host), start, value, fit.converged.cpu(), fit.iterations)
 
 
