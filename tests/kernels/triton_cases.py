@@ -3,12 +3,16 @@
 `python -m tests.kernels.triton_cases` runs them all in this process, which wants TRITON_INTERPRET=1 without a GPU.
 """
 
+import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
+from nautilus_metal.engine import ComputeEngine, fused
 from nautilus_metal.kernels import payoffs
 from nautilus_metal.kernels.brownian import draws
 from nautilus_metal.kernels.macd import macd
@@ -18,8 +22,16 @@ from nautilus_metal.kernels.paths import Parameters, black_scholes_paths
 from nautilus_metal.kernels.rsi import rsi
 from nautilus_metal.kernels.scenarios import ScenarioSet
 from nautilus_metal.kernels.triton import book, lstm, paths, scans
+from nautilus_metal.models import create_financial_lstm, create_metal_model_wrapper, fused_lstm
+from nautilus_metal.risk import Book, Position, assess
+from nautilus_metal.risk.pricing_device import device_moments
+from nautilus_metal.risk.pricing_monte_carlo import group_moments
+from nautilus_metal.risk.pricing_plans import make_plan
+from nautilus_metal.risk.pricing_terms import checked_terms
+from tests.risk.option_cases import held, option
 
 Device = torch.device
+MARKET = {"spot": 100.0, "volatility": 0.25, "rate": 0.03, "expiry": 0.7, "dividend_yield": 0.01}
 
 
 def _generator(seed: int) -> torch.Generator:
@@ -148,7 +160,45 @@ def books(device: Device) -> None:
         _close(found, torch.cat([market.changes, values])[:, where] @ weights.double(), 1e-5)
 
 
-CASES: tuple[Callable[[Device], None], ...] = (indicators, options, layers, books)
+def _eager() -> Any:
+    return patch.dict(os.environ, {fused.SWITCH: "0"})
+
+
+def tasks(device: Device) -> None:
+    """A book, option prices and a network through the front doors take the kernels, and agree with the eager way."""
+    window = 0.01 * torch.randn(120, 2, generator=_generator(6)).double().numpy()
+    book_ = Book([Position("S", 40, 100.0), held(-3, option("call", 105.0), multiplier=100), Position("T", -9, 50.0)])
+    network = create_financial_lstm(hidden_size=8)
+    rows = torch.randn(3, 4, 5, generator=_generator(7))
+    language = fused.Language(device.type, lambda make: make())
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(fused.LANGUAGES, {"triton": language}))
+        known = stack.enter_context(patch.object(fused, "_kernels", {}))
+        stack.enter_context(patch.object(fused_lstm, "LEAST_BATCH", 1))
+        engine = stack.enter_context(ComputeEngine(device.type))
+
+        def figures() -> list[Tensor]:
+            law = {"vol_of_vol": 0.8, "spot_vol_correlation": -0.5, "scenarios": 600, "engine": engine}
+            risk = [assess(book_, window, levels=(0.95,), **law).var[0.95] for _ in range(4)][-1]
+            terms = checked_terms("call", "asian", MARKET, 103.0, "black_scholes", {"observations": 5}, batch=False)
+            plan = make_plan(terms, engine)
+            sides = [device_moments(terms, plan, engine, 1, 3001, sampler, 4) for sampler in ("pseudo", "fast")]
+            if sides[0] is None:
+                sides = [group_moments(plan, 1, 3001, sampler, 4, engine) for sampler in ("pseudo", "fast")]
+            forecast = create_metal_model_wrapper(network, engine)
+            return [torch.tensor(risk), *(torch.from_numpy(side[0].mean) for side in sides), forecast(rows)]
+
+        found = figures()
+        assert all(known["triton"].verdicts.values())
+        names = {"book_pass", "book_tail", "mean_options_pseudo", "mean_options_fast", "lstm_layers"}
+        assert set(known["triton"].verdicts) == names
+        with _eager():
+            expected = figures()
+    for ours, theirs in zip(found, expected, strict=True):
+        _close(ours, theirs, 1e-4)
+
+
+CASES: tuple[Callable[[Device], None], ...] = (indicators, options, layers, books, tasks)
 
 if __name__ == "__main__":
     for case in CASES:
