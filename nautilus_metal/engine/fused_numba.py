@@ -23,7 +23,7 @@ def compile_loop(function: Callable[..., Any]) -> Callable[..., Any]:
 
     whole, files = _linked(function, {}, njit)
     if files:  # numba looks at the function's own file alone
-        digest = zlib.crc32(b"".join(Path(file).read_bytes() for file in sorted(files)))
+        digest = zlib.crc32(b"".join(Path(file).read_bytes() for file in sorted({*files, __file__})))
         whole.__qualname__ = f"{function.__qualname__}_{digest:08x}"
     try:
         compiled: Callable[..., Any] = njit(cache=True, **_OPTIONS)(whole)
