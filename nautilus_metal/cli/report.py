@@ -44,7 +44,10 @@ def _made(folder: Path, instance: str | None) -> tuple[str, list[str]]:
     from nautilus_metal.report.saved import SUMMARY, load_run, read_summary, run_of_reports
 
     if _is_catalog(folder) and not (folder / SUMMARY).exists():
-        run = run_of_reports(_stored(folder, instance), f"Risk reports of {folder.resolve().name}")
+        from nautilus_metal.host.v1_catalog import read_closes
+
+        title = f"Risk reports of {folder.resolve().name}"
+        run = run_of_reports(_stored(folder, instance), title, read_closes(folder))
         return page(run), run.conclusion()
     facts = read_summary(folder)
     if "main_hedge" in facts:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from nautilus_trader.model.data import Bar
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 
@@ -28,3 +30,14 @@ def read_streamed(folder: Path, kind: str, instance_id: str, message: type) -> l
 def read_written(folder: Path, message: type) -> list[Any]:
     """Return the messages of one class that were written into a catalog."""
     return [getattr(row, "data", row) for row in ParquetDataCatalog(folder).query(message)]
+
+
+def read_closes(folder: Path) -> dict[str, tuple[Any, Any]]:
+    """Return the closes of all bars that a catalog holds: by instrument UNIX nanoseconds, ascending, and prices."""
+    found: dict[str, dict[int, float]] = {}
+    for bar in ParquetDataCatalog(folder).query(Bar):
+        found.setdefault(str(bar.bar_type.instrument_id), {})[bar.ts_event] = float(bar.close)
+    return {
+        name: (np.array(sorted(closes), dtype=np.int64), np.array([closes[ts] for ts in sorted(closes)]))
+        for name, closes in found.items()
+    }

@@ -134,10 +134,13 @@ def _tiles(run: RunReport, facts: Mapping[str, Any]) -> str:
     tiles = []
     for level, s in run.chosen.scores.items():
         tiles.append((f"{s.exceptions:,} / {s.expected:,.1f}", f"exceptions of {percent(level)} VaR / expected"))
-    profit = float(run.portfolio.get("profit", run.chosen.pnl.total.sum()))
-    tiles.append((minus(f"{profit:+,.0f}"), f"profit of the strategies, {currency}"))
+    profit = run.portfolio.get("profit")
+    whose = "clean P&L" if profit is None else "profit of the strategies"
+    amount = float(run.chosen.pnl.total.sum()) if profit is None else float(profit)
+    tiles.append((minus(f"{amount:+,.0f}"), f"{whose}, {currency}"))
     tiles.append((f"{ticks['median'] or 0:.2f} ms", f"median risk tick; 99th percentile {ticks['p99'] or 0:.2f} ms"))
-    tiles.append((f"{run.wall_seconds:.1f} s", f"for {run.days:,} days and {facts['reports']:,} risk ticks"))
+    if run.wall_seconds is not None:
+        tiles.append((f"{run.wall_seconds:.1f} s", f"for {run.days:,} days and {facts['reports']:,} risk ticks"))
     tiles.append((hit_rate(run), "of the pool's borrows answered from cache"))
     return "".join(f'<div class="tile"><b>{escape(b)}</b><span>{escape(text)}</span></div>' for b, text in tiles)
 

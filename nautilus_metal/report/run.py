@@ -55,8 +55,8 @@ class RunReport:
         The model that charts show.
     days : int
         Days of market data replayed.
-    wall_seconds : float
-        From the first bar to the last.
+    wall_seconds : float or None
+        From the first bar to the last; None where it was not measured.
     portfolio : mapping
         Starting and final equity, counts of orders and so on, as they are to be shown.
     settings : mapping
@@ -78,7 +78,7 @@ class RunReport:
     results: Sequence[ModelResult]
     main: str
     days: int
-    wall_seconds: float
+    wall_seconds: float | None
     portfolio: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()

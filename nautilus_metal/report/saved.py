@@ -11,9 +11,11 @@ import numpy as np
 
 from nautilus_metal.errors import InputError
 from nautilus_metal.report.run import RunReport
-from nautilus_metal.report.series import CleanPnl, RiskSeries, SeriesCollector
+from nautilus_metal.report.series import Array, CleanPnl, LongArray, RiskSeries, SeriesCollector
 from nautilus_metal.report.verdict import ModelResult, scored
 from nautilus_metal.risk.validation import clean_contributions
+
+Closes = Mapping[str, tuple[LongArray, Array]]
 
 SUMMARY, REPORTS, DAILY_PNL = "summary.json", "risk_reports.parquet", "daily_pnl.parquet"
 _JSON = ("levels", "positions", "uncovered")
@@ -97,7 +99,7 @@ def load_run(folder: Path, facts: Mapping[str, Any]) -> RunReport:
     return replace(run, results=results)
 
 
-def run_of_reports(reports: Iterable[Any], title: str) -> RunReport:
+def run_of_reports(reports: Iterable[Any], title: str, closes: Closes | None = None) -> RunReport:
     """Make a run of reports alone, as a live node or a catalog has them.
 
     Parameters
@@ -106,6 +108,8 @@ def run_of_reports(reports: Iterable[Any], title: str) -> RunReport:
         In order of time; several sources may be mixed.
     title : str
         The page's heading.
+    closes : mapping of str to tuple, optional
+        As of `own_prices`.
 
     Raises
     ------
@@ -115,7 +119,7 @@ def run_of_reports(reports: Iterable[Any], title: str) -> RunReport:
     collector = SeriesCollector()
     for report in sorted(reports, key=lambda report: report.ts_event):
         collector.add(report)
-    results = [scored(series, own_prices(series), None) for series in collector.series()]
+    results = [scored(series, own_prices(series, closes)) for series in collector.series()]
     if not results:
         raise InputError(f"{title} has no risk report")
     days = len({ts for result in results for ts in result.series.ts.tolist()})
@@ -125,24 +129,39 @@ def run_of_reports(reports: Iterable[Any], title: str) -> RunReport:
         results=results,
         main=results[0].series.model,
         days=days,
-        wall_seconds=0.0,
+        wall_seconds=None,
         notes=(
-            "P&L is that of each report's positions at the prices of the next one. Reports after which a price of "
-            "something held is not in the next one are left out of the tests.",
+            "P&L is that of each report's positions at the prices of the next one, or at the last close between both "
+            "where bars are stored. Reports after which something held has neither are left out of the tests.",
         ),
     )
 
 
-def own_prices(series: RiskSeries) -> CleanPnl:
-    """Pair every report with the prices of the one after its horizon, where that has a price of all that was held."""
+def own_prices(series: RiskSeries, closes: Closes | None = None) -> CleanPnl:
+    """Pair every report with the prices of the one after its horizon, where there is a price of all that was held.
+
+    Parameters
+    ----------
+    series : RiskSeries
+        The reports.
+    closes : mapping of str to tuple, optional
+        By instrument: UNIX nanoseconds, ascending, and closes, for what is no longer in the later report.
+    """
     last = len(series.ts) - series.horizon
     rows = np.arange(max(last, 0), dtype=np.int64)
-    later = series.price[rows + series.horizon]
+    later = series.price[rows + series.horizon].copy()
+    for column, name in enumerate(series.instruments):
+        if closes and name in closes:
+            stamps, prices = closes[name]
+            place = np.searchsorted(stamps, series.ts[rows + series.horizon], side="right") - 1
+            fresh = (place >= 0) & (stamps[np.maximum(place, 0)] > series.ts[rows])
+            gap = np.isnan(later[:, column]) & fresh
+            later[gap, column] = prices[place[gap]]
     known = np.isfinite(later) | (series.quantity[rows] == 0)
-    rows = rows[series.held[rows] & known.all(axis=1)]
-    after = rows + series.horizon
+    kept = series.held[rows] & known.all(axis=1)
+    rows, later = rows[kept], later[kept]
     stated = series.quantity[rows], series.price[rows], series.value[rows]
-    return CleanPnl(series.ts[after], rows, clean_contributions(*stated, series.price[after]))
+    return CleanPnl(series.ts[rows + series.horizon], rows, clean_contributions(*stated, later))
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

@@ -80,6 +80,15 @@ def test_days_without_a_next_price_are_left_out():
     assert pnl.total.tolist() == [1.0, -3.0]
 
 
+def test_closes_stand_in_for_what_is_no_longer_reported():
+    held = [{"A": (1.0, 10.0)}, {"A": (1.0, 11.0), "B": (2.0, 5.0)}, {"A": (1.0, 12.0)}, {"A": (1.0, 9.0)}]
+    series = collect(make_report(day, positions) for day, positions in enumerate(held))[0]
+    found = own_prices(series, {"B": (series.ts[:3], np.array([4.0, 5.0, 7.0]))})
+    assert found.total.tolist() == [1.0, 1.0 + 2 * 2.0, -3.0]
+    stale = own_prices(series, {"B": (series.ts[:2], np.array([4.0, 5.0]))})  # nothing since the report
+    assert stale.row.tolist() == [0, 2]
+
+
 def broken(name, text):
     def change(folder):
         (folder / name).write_text(text)
