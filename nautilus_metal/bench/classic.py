@@ -31,8 +31,11 @@ _TICKS = 20
 
 def classic_cases() -> list[Case]:
     """The four timed rows, each at the older table's size, beside every CPU peer."""
-    cases = [CASES[name] for name, _ in _ROWS]
-    return [replace(case, sizes=case.sizes[:1], quick=case.quick[:1], bounds={}, on_cpu=True) for case in cases]
+    rows = [(CASES[name], title) for name, title in _ROWS]
+    return [
+        replace(case, title=title, sizes=case.sizes[:1], quick=case.quick[:1], bounds={}, on_cpu=True)
+        for case, title in rows
+    ]
 
 
 def classic_lines(engine: ComputeEngine, quick: bool = False) -> Iterator[str]:
@@ -73,15 +76,15 @@ def compared(
     without : collection of str
         Peers that are left out.
     """
-    names = dict(_ROWS)
     on_gpu = engine.device.type != "cpu"
+    rates = measure_rates(engine, quick) if rates is None else rates
     rows = [("work", "size", f"{engine.device} ms", "fastest on the CPU", "its ms", "CPU / " + str(engine.device))]
     problems = []
     for case in cases:
         rivals = {name: peer for name, peer in case.peers.items() if name not in without}
         peers = {name: peer for name, peer in rivals.items() if not (on_gpu and name.endswith(_ON_DEVICE))}
         results = run([replace(case, peers=peers)], engine, quick, rates)
-        rows += [_cells(names.get(case.name, case.title), result) for result in strongest(results)]
+        rows += [_cells(case.title, result) for result in strongest(results)]
         problems += [f"{case.name} against {row.peer}: {row.problem}" for row in results if row.problem]
     yield from table(rows).splitlines()
     yield from problems

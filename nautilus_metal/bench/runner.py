@@ -17,7 +17,10 @@ from nautilus_metal.engine.governor import cpu_of
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: rounds of one pair each, until the most rounds or the seconds are used up."""
+    """How long to measure: rounds of one pair each, until the most rounds or the seconds are used up.
+
+    After `_LONG` times the seconds, two rounds are enough.
+    """
 
     least_rounds: int
     most_rounds: int
@@ -25,6 +28,7 @@ class Effort:
     sample_seconds: float
 
 
+_LONG = 3.0
 FULL = Effort(least_rounds=5, most_rounds=21, seconds=8.0, sample_seconds=0.01)
 QUICK = Effort(least_rounds=3, most_rounds=3, seconds=1.0, sample_seconds=0.001)
 
@@ -157,12 +161,16 @@ class _Pair:
         calls = [self._calls(function, effort) for function in functions]
         rows: list[list[float]] = []
         started = time.perf_counter()
-        while len(rows) < effort.least_rounds or (
-            len(rows) < effort.most_rounds and time.perf_counter() - started < effort.seconds
-        ):
+        while self._more(len(rows), time.perf_counter() - started, effort):
             row = [self._sample(function, count) for function, count in zip(functions, calls, strict=True)]
             rows.append(row if self.case.baseline else [*row, 0.0])
         return np.array(rows)
+
+    @staticmethod
+    def _more(rounds: int, spent: float, effort: Effort) -> bool:
+        if rounds < effort.least_rounds:
+            return rounds < 2 or spent < _LONG * effort.seconds
+        return rounds < effort.most_rounds and spent < effort.seconds
 
     def _calls(self, function: Callable[[Any], Any], effort: Effort) -> int:
         """Warm up, and find how many calls make a sample long enough for the clock."""

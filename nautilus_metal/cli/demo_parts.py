@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nautilus_metal.cli.demo_table import compared
+from nautilus_metal.cli.demo_table import demo_table
 from nautilus_metal.compat import (
     allocate_gpu_tensor,
     calculate_bollinger_bands_metal,
@@ -256,7 +256,7 @@ def _figures(returns: Array, weights: Array) -> Row:
 
 
 def _comparison(size: Size, market: Prices) -> Iterator[str]:
-    yield from compared(size.large)
+    yield from demo_table(size.large)
 
 
 Part = Callable[[Size, Prices], Iterator[str]]

@@ -1,14 +1,20 @@
 """Every case runs small, so that none rots; no time is asserted."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from nautilus_metal.bench import CASES, Case, run, run_bench, table
+from nautilus_metal.bench import CASES, Case, Result, run, run_bench, table
+from nautilus_metal.bench.case import Floor, NothingToCompareError, Spread, strongest
+from nautilus_metal.bench.classic import classic_lines
+from nautilus_metal.bench.command import run_calibration
 from nautilus_metal.bench.rates import Rates, measure_rates
+from nautilus_metal.bench.runner import FULL, _Pair
 from nautilus_metal.bench.table import as_values
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import InputError
@@ -54,6 +60,8 @@ def rates() -> Rates:
 
 
 OPTIONAL = ("polars", "cupy", "jax")  # packages of peers that no extra installs
+NOT_ON = {"cpu": ("placement_", "cuda_"), "mps": ("cuda_",)}  # cases by the device that they cannot run on
+ABSENT = ("an NVIDIA GPU is needed", "the CPU is the only device that is used here: there is nothing to choose")
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -67,6 +75,9 @@ def test_every_case_runs_and_agrees_with_its_peers(engine, rates, name):
     assert len(results) == len(case.quick) * (len(case.peers) + len(case.bounds) + on_cpu)
     for result in results:
         if result.problem in [f"{package} is not installed" for package in OPTIONAL]:
+            continue
+        if name.startswith(NOT_ON.get(engine.device.type, ())):
+            assert result.problem in ABSENT
             continue
         assert result.problem is None, f"{result.peer}: {result.problem}"
         assert result.device == str(engine.device)
@@ -185,3 +196,109 @@ def test_an_unknown_case_names_those_there_are():
 
 def test_values_are_plain(host):
     json.dumps(as_values(run([_case()], host, quick=True), host))
+
+
+@pytest.mark.parametrize(
+    ("rounds", "spent", "more"),
+    [(0, 99, True), (1, 99, True), (2, 25, False), (2, 23, True), (5, 7.9, True), (5, 8.1, False), (21, 1, False)],
+)
+def test_rounds_go_on_while_they_are_few_and_time_is_left(rounds, spent, more):
+    assert _Pair._more(rounds, spent, FULL) is more
+
+
+def test_a_floor_is_what_the_rates_say_and_at_least_a_launch(host, monkeypatch):
+    seconds = {"ours": 6.0, "peer": 9.0}
+    works = {name: _sleepless(1.0) for name in seconds}
+    by_work = {id(work): seconds[name] for name, work in works.items()}
+    monkeypatch.setattr("nautilus_metal.bench.runner._Pair._sample", lambda self, work, calls: by_work[id(work)])
+    rates = Rates({1: 4.0}, {"float32": 2.0}, {"float32": 8.0}, 0.0)
+    floor = Floor("two ways", lambda known, size: known.moved(4 * size["n"]) + known.multiplied(4.0))
+    case = _case(ours=works["ours"], peers={"peer": works["peer"]}, per="n", floor=floor)
+    (result,) = run([case], host, quick=True, rates=rates)
+    assert (result.floor, result.above_floor.median) == (pytest.approx(1.5), pytest.approx(1.0))
+    (late,) = run([case], host, quick=True, rates=replace(rates, launch=12.0))
+    assert late.floor == pytest.approx(3.0)
+    unknown = replace(case, floor=Floor("", lambda known, _: known.exponentiated(1.0, "float64")))
+    (without,) = run([unknown], host, quick=True, rates=rates)
+    assert without.floor is without.above_floor is None
+
+
+def test_rates_of_this_machine(host):
+    rates = measure_rates(host, quick=True)
+    assert all(speed > 1e8 for speed in (*rates.copy.values(), *rates.exponentials.values()))
+    assert set(rates.exponentials) == {"float32", "float64"}
+    assert rates.moved(1e9) == pytest.approx(1e9 / rates.copy[max(rates.copy)])
+
+
+def test_a_machine_without_what_a_case_is_about_says_so(host):
+    def prepare(engine: ComputeEngine, n: int) -> None:
+        raise NothingToCompareError("no GPU")
+
+    (result,) = run([_case(prepare=prepare)], host, quick=True)
+    assert (result.problem, result.wrong) == ("no GPU", False)
+
+
+def test_bounds_are_timed_and_are_no_peers(host):
+    results = run([_case(bounds={"stores": _sleepless(1.0)})], host, quick=True)
+    assert [row.bound for row in results] == [False, True]
+    assert [row.peer for row in strongest(results)] == ["peer"]
+
+
+def test_ours_on_the_cpu_is_a_peer_of_ours_on_a_gpu(host, monkeypatch):
+    monkeypatch.setattr(host, "device", torch.device("cuda", 0))
+    monkeypatch.setattr(host, "synchronize", lambda: None)
+    rates = Rates({1: 1.0}, {}, {}, 0.0)
+    asked = []
+    case = _case(
+        prepare=lambda engine, n: engine.device.type,
+        ours=lambda problem: problem,
+        on_cpu=True,
+        peers={"peer": lambda _: "cuda"},
+        check=lambda problem, ours, theirs: asked.append((ours, theirs)),
+    )
+    results = run([case], host, quick=True, rates=rates)
+    assert [row.peer for row in results] == ["peer", "ours on the CPU"]
+    assert asked == [("cuda", "cuda"), ("cuda", "cpu")]
+
+
+def test_the_strongest_peer_is_the_fastest_of_each_size():
+    def row(case: str, peer: str, size: int, seconds: float | None) -> Result:
+        spread = None if seconds is None else Spread(seconds, seconds, seconds)
+        return Result(case, peer, {"n": size}, "cpu", ours=spread, theirs=spread, ratio=spread)
+
+    rows = [row("a", "x", 1, 2.0), row("a", "y", 1, 1.0), row("a", "x", 2, 3.0), row("b", "x", 1, None)]
+    assert [(best.case, best.peer, best.size["n"]) for best in strongest(rows)] == [("a", "y", 1), ("a", "x", 2)]
+
+
+def test_the_chart_and_the_file_are_written_where_out_says(tmp_path, capsys):
+    assert run_bench("pool,gate", "cpu", quick=True, out=tmp_path / "new") == 0
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["bench.json", "bench.png", "bench.svg"]
+    assert (tmp_path / "new" / "bench.png").read_bytes().startswith(b"\x89PNG")
+    drawn = (tmp_path / "new" / "bench.svg").read_text(encoding="utf-8")
+    assert "<svg" in drawn
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="`out` must be a folder"):
+        run_bench("pool", "cpu", quick=True, out=tmp_path / "file")
+
+
+def test_quick_results_are_not_kept():
+    with pytest.raises(InputError, match="leave `quick` away"):
+        run_bench("pool", "cpu", quick=True, keep=True)
+
+
+def test_the_older_table_is_one_page(host):
+    lines = list(classic_lines(host, quick=True))
+    text = "\n".join(lines)
+    for title in ("Monte Carlo option with Greeks", "RSI of one history", "matrix product", "LSTM inference"):
+        assert title in text
+    assert "answers differ" not in text
+    assert re.search(r"^bandwidth used: [\d.]+ GB/s", text, re.MULTILINE)
+    assert "pool hit rate: 95.0% over 20 risk ticks" in text
+
+
+def test_a_calibration_is_stored_and_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert run_calibration("cpu") == 0
+    text = capsys.readouterr().out
+    assert "there is no other device" in text
+    assert len(list((tmp_path / "nautilus_metal").glob("calibration-cpu-*.json"))) == 1

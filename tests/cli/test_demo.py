@@ -8,10 +8,10 @@ from contextlib import redirect_stdout
 import numpy as np
 import pytest
 import talib
-import torch
 
-from nautilus_metal.cli import demo_table, main
+from nautilus_metal.cli import main
 from nautilus_metal.cli.demo_parts import PARTS, load_market
+from nautilus_metal.cli.demo_table import demo_cases
 from nautilus_metal.compat import metal_device_manager
 
 pytestmark = pytest.mark.slow
@@ -101,31 +101,15 @@ def test_memory_is_lent_again_refused_and_given_back(parts):
     assert metal_device_manager.config.memory_fraction is None
 
 
-def test_the_table_compares_with_a_gpu_or_says_that_there_is_none(parts):
+def test_the_table_compares_with_the_fastest_on_the_cpu(parts):
     text = parts["GPU against CPU on this machine"]
-    assert len(re.findall(r"^  .* +\d+\.\d\d$", text, re.MULTILINE)) == len(demo_table.WORK)
-    here = metal_device_manager.device().type != "cpu"
-    assert ("CPU / GPU" in text) is here
-    assert ("no GPU is used here" in text) is not here
-    assert "ANSWERS DIFFER" not in text
-
-
-def test_the_table_shows_both_and_does_not_hide_wrong_answers(monkeypatch):
-    """Something else stands in a GPU's place."""
-
-    class Pretended:
-        device = torch.device("cuda", 0)
-        synchronize = staticmethod(lambda: None)
-
-    row = demo_table.Work("sum of {:,}", 8, 4, lambda engine, size: lambda: size + 0.0, 1e-6)
-    wrong = demo_table.Work("wrong {:,}", 8, 4, lambda engine, size: lambda: float(engine.device.type == "cpu"), 1e-6)
-    monkeypatch.setattr(demo_table, "WORK", (row, wrong))
-    monkeypatch.setattr(demo_table.metal_device_manager, "engine", lambda: Pretended())
-    lines = list(demo_table.compared(large=False))
-    assert lines[0].split() == ["work", "CPU", "ms", "cuda:0", "ms", "CPU", "/", "GPU"]
-    assert re.fullmatch(r"sum of 4 +\d+\.\d\d +\d+\.\d\d +\d+\.\d\d", lines[2])
-    assert lines[3].endswith("ANSWERS DIFFER")
-    assert not any("no GPU" in line for line in lines)
+    for case in demo_cases():
+        times = r".* \d+\.\d{3}  .+  +\d+\.\d{3} +\d+\.\d\d$"
+        assert re.search(rf"^  {case.title} {times}", text, re.MULTILINE), case.title
+    here = metal_device_manager.device()
+    assert f"{here} ms" in text
+    assert ("no GPU is used here" in text) is (here.type == "cpu")
+    assert "answers differ" not in text
 
 
 def test_missing_prices_are_said_in_one_line(capsys, monkeypatch):
