@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from nautilus_metal.kernels.option_scenarios import JointScenarios, OptionTerms
-from nautilus_metal.kernels.triton.language import ON_DEVICE, cdiv, jit, libdevice, tl
+from nautilus_metal.kernels.triton.language import cdiv, jit, tl
+from nautilus_metal.kernels.triton.normals import ratio
 
 _SCENARIOS, _WARPS = 512, 4  # of a program
 _TAIL, _TAIL_WARPS = 1024, 4
@@ -76,14 +77,6 @@ def pack(
 
 
 @jit()
-def _ratio(x, y):
-    if ON_DEVICE:
-        return libdevice.fast_dividef(x, y)
-    else:
-        return x / y
-
-
-@jit()
 def _expm1(x):
     """Float32 to rounding: a polynomial near 0, where the exponential less one would lose digits."""
     near = 1.0 / 720.0 + x * (1.0 / 5040.0)
@@ -99,7 +92,7 @@ def _expm1(x):
 def _complementary_error(x):
     """Press et al. (1992), Numerical Recipes, section 6.2, `erfcc`: 1.2e-7 relative before rounding."""
     z = tl.abs(x)
-    t = _ratio(1.0, 1.0 + 0.5 * z)
+    t = ratio(1.0, 1.0 + 0.5 * z)
     p = 0.17087277 * t - 0.82215223
     p = p * t + 1.48851587
     p = p * t - 1.13520398
@@ -138,7 +131,7 @@ def _option(sheet, o, contracts, made, change, volatility):
     sign = tl.load(column + 3 * contracts)
     side = -0.70710678118654752 * sign
     total = tl.maximum(tl.load(column + 2 * contracts) * volatility, 1e-7)
-    middle = _ratio(made + tl.load(column), total) * side
+    middle = ratio(made + tl.load(column), total) * side
     half = (0.5 * side) * total
     strike_part = _complementary_error(middle - half) * tl.load(column + contracts)
     spot_part = _complementary_error(middle + half)

@@ -55,7 +55,8 @@ def philox_short(seed, row, block):
 
 
 @jit()
-def _ratio(x, y):
+def ratio(x, y):
+    """A quotient, on the device to two units of the last place."""
     if ON_DEVICE:
         return libdevice.fast_dividef(x, y)
     else:
@@ -87,7 +88,7 @@ def quantile(q, p):
     far = root > 5.0
     tail = tl.where(far, e, c)
     above = tl.where(middle, q * a, tl.where(q < 0.0, -tail, tail))
-    return _ratio(above, tl.where(middle, b, tl.where(far, f, d)))
+    return ratio(above, tl.where(middle, b, tl.where(far, f, d)))
 
 
 @jit()
