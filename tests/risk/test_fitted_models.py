@@ -244,3 +244,14 @@ def test_too_short_a_history_is_named() -> None:
     with pytest.raises(InputError, match="more than twice as many periods as moving instruments"):
         assess(book(), history(periods=8), "jump_diffusion")
     assert MODELS["garch"].least == 50
+
+
+@pytest.mark.parametrize("shocks", ["normal", "t"])
+def test_a_batch_of_windows_on_a_device_is_the_hosts_one_by_one(engine: ComputeEngine, shocks: str) -> None:
+    windows = torch.stack([window(seed, 300) for seed in range(2)])
+    together = garch_fits(windows, True, shocks, engine=engine)
+    for one, fits in zip(windows, together, strict=True):
+        alone = garch_fits(one[None], True, shocks)[0]
+        assert fits.details["not_converged"] == alone.details["not_converged"] == 0
+        made, expected = (values(garch_scenarios(one, REQUEST, each, shocks)) for each in (fits, alone))
+        assert made.std(axis=1) == pytest.approx(expected.std(axis=1), rel=0.01)
