@@ -91,7 +91,7 @@ def _compiled(name: str) -> Callable[..., Any]:
                 prices[t, 2 * i], prices[t, 2 * i + 1] = spot * exp(first), spot * exp(second)
         cash, parts = np.empty(paths), 16
         sums = np.empty((parts, 11))
-        for i in prange(paths):
+        for i in range(paths):  # too little work to share, and much to compile
             cash[i] = max(strike - prices[dates - 1, i], 0.0)
         for t in range(dates - 2, -1, -1):
             for k in prange(parts):
@@ -109,7 +109,7 @@ def _compiled(name: str) -> Callable[..., Any]:
                     if strike - prices[t, i] > fit[0] + x * (fit[1] + x * (fit[2] + x * fit[3])):
                         cash[i] = strike - prices[t, i]
         value = square = 0.0
-        for i in prange(paths):
+        for i in range(paths):
             paid = discount * cash[i]
             value += paid
             square += paid * paid
