@@ -18,6 +18,10 @@ from nautilus_metal.risk.validation import clean_contributions
 Closes = Mapping[str, tuple[LongArray, Array]]
 
 SUMMARY, REPORTS, DAILY_PNL = "summary.json", "risk_reports.parquet", "daily_pnl.parquet"
+OWN_PRICES = (
+    "P&L is that of each report's positions at the prices of the next one, or at the last close between both where "
+    "bars are stored. Reports after which something held has neither are left out of the tests."
+)
 _JSON = ("levels", "positions", "uncovered")
 _KEYS = ("source", "ts", "ts_report")
 
@@ -81,7 +85,7 @@ def load_run(folder: Path, facts: Mapping[str, Any]) -> RunReport:
             wall_seconds=facts["wall_seconds"],
             portfolio=facts["portfolio"],
             settings=facts["settings"],
-            notes=facts["notes"],
+            notes=[*facts["notes"], *([OWN_PRICES] if pnl is None else [])],
             holdout_from=since,
             explained=facts.get("explained_changes", ()),
             worst=facts.get("worst_scenarios"),
@@ -130,10 +134,7 @@ def run_of_reports(reports: Iterable[Any], title: str, closes: Closes | None = N
         main=results[0].series.model,
         days=days,
         wall_seconds=None,
-        notes=(
-            "P&L is that of each report's positions at the prices of the next one, or at the last close between both "
-            "where bars are stored. Reports after which something held has neither are left out of the tests.",
-        ),
+        notes=(OWN_PRICES,),
     )
 
 

@@ -14,6 +14,7 @@ from nautilus_metal.report.page import page
 from nautilus_metal.report.run import write_summary
 from nautilus_metal.report.saved import (
     DAILY_PNL,
+    OWN_PRICES,
     REPORTS,
     SUMMARY,
     load_run,
@@ -68,6 +69,8 @@ def test_the_page_made_again_is_the_same(whole, folder, capsys):
 def test_without_daily_pnl_prices_are_those_of_the_next_report(whole, folder):
     (folder / DAILY_PNL).unlink()
     again = load_run(folder, read_summary(folder))
+    assert OWN_PRICES in again.notes
+    assert OWN_PRICES not in whole.notes
     for result, one in zip(whole.results, again.results, strict=True):
         np.testing.assert_allclose(one.pnl.total, result.pnl.total)
         assert one.scores == result.scores
