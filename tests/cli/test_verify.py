@@ -25,6 +25,7 @@ ELSEWHERE = {
     "brownian": "draws on the host; every simulated contract",
     "closed_forms": "float64 on the host",
     "contracts": "checks of arguments; black_scholes",
+    "counter_normals": "draws on the host",
     "fused_loops": "float64 on the host; against the eager kernel on first use",
     "lattice": "float64 on the host",
     "metal": "against the eager kernel on first use",
@@ -36,6 +37,7 @@ ELSEWHERE = {
     "portfolio_hierarchy": "float64 on the host",
     "portfolio_interior": "float64 on the host",
     "portfolio_tail": "each result carries its own gap, in float64",
+    "triton": "against the eager kernel on first use",
 }
 
 
