@@ -116,6 +116,13 @@ def test_node_config_end_to_end(tmp_path, capsys, device):
     assert settings["reports heard"] == settings["reports read back from the stream"] == facts["reports"]
     assert facts["main_model"] == "historical"
     assert capsys.readouterr().err == ""
+    page = (tmp_path / "report.html").read_text()
+    assert main(["report", str(tmp_path)]) == 0
+    assert (tmp_path / "report.html").read_text() == page
+    assert main(["report", str(tmp_path / "catalog")]) == 0  # from the stream and the bars alone
+    entry = facts["models"]["normal"]["0.95"]
+    cells = f"<td>{entry['days']:,}</td><td>{entry['exceptions']:,}</td><td>{entry['expected']:,.1f}</td>"
+    assert cells in (tmp_path / "catalog" / "report.html").read_text()
 
 
 @pytest.mark.slow
