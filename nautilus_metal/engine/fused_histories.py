@@ -54,6 +54,14 @@ LOOPS: dict[str, Loop] = {
 }
 
 
+class Wanted(NamedTuple):
+    """An indicator to be computed: a row of `LOOPS`, what its loop takes after its arrays, and where outputs go."""
+
+    name: str
+    settings: Settings
+    outputs: Sequence[Array]
+
+
 def fused_history(
     name: str,
     history: Array,
@@ -86,29 +94,63 @@ def fused_history(
     DeviceError
         If the engine is closed.
     """
+    outputs = np.empty((LOOPS[name].outputs, len(settings), *history.shape))
+    wanted = [Wanted(name, setting, outputs[:, i]) for i, setting in enumerate(settings)]
+    return tuple(outputs) if fill_histories(history, wanted, engine, compiling) else None
+
+
+def fill_histories(
+    history: Array, wanted: Sequence[Wanted], engine: ComputeEngine | None = None, compiling: bool = True
+) -> bool:
+    """Compute several indicators over one history into arrays that are there, by their compiled loops.
+
+    Parameters
+    ----------
+    history : numpy.ndarray
+        Shape (bars,) or (series, bars), finite.
+    wanted : sequence of Wanted
+        Each output is float64, C-contiguous and of the shape of `history`.
+    engine, compiling
+        As in `fused_history`.
+
+    Returns
+    -------
+    bool
+        False where eager kernels have to run; then nothing has been written.
+
+    Raises
+    ------
+    DeviceError
+        If the engine is closed.
+    """
     engine = engine or shared_engine()
     engine.synchronize()
-    elements = history.size * len(settings)
+    elements = history.size * len(wanted)
     kernels = fused_kernels(engine.device, "numba") if elements else None
-    if kernels is None or (name not in kernels.verdicts and (elements < LEAST or not compiling)):
-        return None
-    loop = _trusted(kernels, name, LOOPS[name])
-    if loop is None:
-        return None
+    if kernels is None:
+        return False
+    names = {one.name for one in wanted}
+    if (elements < LEAST or not compiling) and not names <= kernels.verdicts.keys():
+        return False
+    loops = {name: loop for name in names if (loop := _trusted(kernels, name, LOOPS[name])) is not None}
+    if len(loops) < len(names):
+        return False
     rows = np.require(history, np.float64, ["C", "W"])  # arrays of another kind would be compiled for anew
     rows = rows.reshape(-1, rows.shape[-1])
-    outputs = np.empty((LOOPS[name].outputs, len(settings), *rows.shape))
+    jobs = [(loops[one.name], one.settings, [out.reshape(rows.shape) for out in one.outputs]) for one in wanted]
     step = max(1, _PART // rows.shape[1])
-    if step >= len(rows) and len(settings) == 1:  # as of one series, where every microsecond is seen
-        loop(rows, *outputs[:, 0], *settings[0])
-        return tuple(outputs.reshape(outputs.shape[:2] + history.shape))
+    if step >= len(rows) and len(jobs) == 1:  # as of one series, where every microsecond is seen
+        loop, settings, outputs = jobs[0]
+        loop(rows, *outputs, *settings)
+        return True
 
     def work(task: tuple[int, int]) -> None:
-        i, part = task[0], slice(task[1], task[1] + step)
-        loop(rows[part], *(out[i, part] for out in outputs), *settings[i])
+        part = slice(task[0], task[0] + step)
+        loop, settings, outputs = jobs[task[1]]
+        loop(rows[part], *(out[part] for out in outputs), *settings)
 
-    share(work, [(i, start) for i in range(len(settings)) for start in range(0, len(rows), step)], elements)
-    return tuple(outputs.reshape(outputs.shape[:2] + history.shape))
+    share(work, [(start, i) for start in range(0, len(rows), step) for i in range(len(jobs))], elements)
+    return True
 
 
 def prepare_loops() -> None:

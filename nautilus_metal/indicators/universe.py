@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import InputError
 from nautilus_metal.host import Bar, log_warning
+from nautilus_metal.indicators.batch import check_outputs, compute_histories
 from nautilus_metal.indicators.kinds import KINDS, canonical, kind_of, parse, sweep_settings
 from nautilus_metal.indicators.views import VIEWS, SeriesView
 from nautilus_metal.kernels.parameters import price_history
@@ -159,17 +160,29 @@ class IndicatorUniverse:
         for column in self._histories(prices).T:
             self.update(column)
 
-    def compute(self, prices: Any) -> dict[str, Any]:
+    def compute(self, prices: Any, out: dict[str, Any] | None = None) -> dict[str, Any]:
         """Compute every indicator over histories of shape (instruments, bars) on the engine, by name.
 
         The streaming state is not touched; outputs are as those of the indicator's own `compute`.
+
+        Parameters
+        ----------
+        prices : array_like
+            Shape (instruments, bars), finite.
+        out : dict, optional
+            What an earlier call returned for as many bars; its arrays are written over and returned. On the CPU that
+            takes half the time of new arrays, whose memory pages have to be found and cleared.
+
+        Raises
+        ------
+        InputError
+            If a price is not finite, the shape is another one, or `out` does not have the names, fields, shapes and
+            type of what would be returned.
         """
         history = self._histories(prices)
-        outputs = {}
-        for name, (kind, given) in self._settings.items():
-            swept = KINDS[kind].sweep(history, [given], self._engine)
-            outputs[name] = swept[0] if isinstance(swept, np.ndarray) else type(swept)(*(out[0] for out in swept))
-        return outputs
+        if out is not None:
+            check_outputs(out, self._settings, history)
+        return compute_histories(self._settings, history, out, self._engine)
 
     def sweep(self, kind: str, *, prices: Any, **parameters: Any) -> Any:
         """Compute one kind of indicator with many settings over the same histories, on the engine.

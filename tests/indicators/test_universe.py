@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nautilus_trader.model.identifiers import InstrumentId
 
+from nautilus_metal.engine import fused_histories
 from nautilus_metal.errors import InputError
 from nautilus_metal.indicators import IndicatorUniverse, MetalBollingerBands, MetalMACD, MetalRSI, universe
 from nautilus_metal.indicators.kinds import canonical, parse
@@ -183,6 +184,72 @@ def test_histories_on_every_device(engine):
     for name, got in computed.items():
         last = np.stack([got] if isinstance(got, np.ndarray) else got)[..., -1]
         np.testing.assert_allclose(last, outputs(made, name), rtol=tolerance, atol=tolerance)
+
+
+def flat(computed):
+    return [array for got in computed.values() for array in ([got] if isinstance(got, np.ndarray) else got)]
+
+
+@pytest.mark.parametrize("fused", ["1", "0"])
+def test_histories_into_arrays_of_an_earlier_call(engine, fused, monkeypatch):
+    monkeypatch.setenv("NAUTILUS_METAL_FUSED", fused)
+    monkeypatch.setattr(fused_histories, "LEAST", 1)
+    x, other = walks(), walks()[::-1] * 2.0
+    made = IndicatorUniverse(ids(), NAMES, engine=engine)
+    expected = flat(made.compute(x))
+    held = made.compute(other)
+    arrays = flat(held)
+    assert made.compute(x, out=held) is held
+    for before, after, right in zip(arrays, flat(held), expected, strict=True):
+        assert after is before
+        np.testing.assert_array_equal(after, right)
+    for name, got in made.compute(other, out=held).items():
+        alone = IndicatorUniverse(ids(), [name], engine=engine).compute(other)[name]
+        np.testing.assert_array_equal(got, alone)
+
+
+def test_several_indicators_of_many_series_on_several_threads(cpu, monkeypatch):
+    x = walks(3, 700)
+    made = IndicatorUniverse(ids(), [*NAMES, "rsi(9)"], engine=cpu)
+    expected = made.compute(x)
+    monkeypatch.setattr(fused_histories, "_PART", 700)
+    monkeypatch.setattr("nautilus_metal.engine.threads.SMALL", 1)
+    for name, got in made.compute(x).items():
+        np.testing.assert_array_equal(got, expected[name])
+        single = MetalRSI(9).compute(x, cpu) if name == "rsi(9)" else got
+        np.testing.assert_array_equal(got, single)
+
+
+def changed(held, field, value):
+    return held | {"macd(3,6,4)": held["macd(3,6,4)"]._replace(**{field: value})}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda held: list(held.values()), "`out` must hold rsi.*, was list"),
+        (lambda held: {}, "`out` must hold rsi"),
+        (lambda held: held | {"rsi(6)": held["rsi(5)"]}, r"`out` must hold rsi.*rsi\(6\)"),
+        (lambda held: held | {"macd(3,6,4)": held["rsi(5)"]}, "must hold value, signal, histogram, held 1 arrays"),
+        (lambda held: held | {"rsi(5)": held["rsi(5)"][:, :-1]}, r"must be a float64 array of shape \(3, 60\)"),
+        (lambda held: held | {"rsi(5)": held["rsi(5)"].astype(np.float32)}, "was float32 of shape"),
+        (lambda held: changed(held, "signal", None), r"\(signal\) must be a float64 array.*was NoneType"),
+        (lambda held: changed(held, "signal", np.empty((60, 3)).T), "must be C-contiguous and writeable"),
+        (lambda held: changed(held, "signal", np.broadcast_to(0.0, (3, 60))), "must be C-contiguous and writeable"),
+        (lambda held: changed(held, "signal", held["rsi(5)"]), "share no memory"),
+    ],
+)
+def test_bad_arrays_to_write_into(change, message, cpu):
+    made = IndicatorUniverse(ids(), NAMES, engine=cpu)
+    x = walks(3, 60)
+    with pytest.raises(InputError, match=message):
+        made.compute(x, out=change(made.compute(x)))
+
+
+def test_prices_are_not_written_over(cpu):
+    made, x = IndicatorUniverse(ids(), ["rsi"], engine=cpu), walks(3, 60)
+    with pytest.raises(InputError, match="share no memory with each other, nor with `prices`"):
+        made.compute(x, out={"rsi(14)": x})
 
 
 @pytest.mark.parametrize("prices", [walks(), walks()[0]], ids=["matrix", "series"])
