@@ -78,7 +78,8 @@ def compared(
     """
     on_gpu = engine.device.type != "cpu"
     rates = measure_rates(engine, quick) if rates is None else rates
-    rows = [("work", "size", f"{engine.device} ms", "fastest on the CPU", "its ms", "CPU / " + str(engine.device))]
+    where = str(engine.device)
+    rows: list[tuple[str, ...]] = [("work", "size", f"{where} ms", "fastest on the CPU", "its ms", f"CPU / {where}")]
     problems = []
     for case in cases:
         rivals = {name: peer for name, peer in case.peers.items() if name not in without}

@@ -11,7 +11,7 @@ from nautilus_metal.bench.chart import write_chart
 from nautilus_metal.bench.classic import classic_lines
 from nautilus_metal.bench.rates import Rates, measure_rates
 from nautilus_metal.bench.runner import run
-from nautilus_metal.bench.saved import save
+from nautilus_metal.bench.saved import refresh, save
 from nautilus_metal.bench.table import as_values, environment, table
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.placement import Placement
@@ -43,7 +43,7 @@ def run_bench(
     out : Path, optional
         A folder to write bench.json, bench.svg and bench.png into.
     keep : bool
-        Keep the results as those of this machine, in the package's own folder, from which the README is made.
+        Keep the results as those of this machine, in the package's own folder, and make the README's tables anew.
 
     Returns
     -------
@@ -67,6 +67,7 @@ def run_bench(
             print(path, file=sys.stderr)
         if keep:
             print(save(json.loads(values)), file=sys.stderr)
+            refresh()
     return 1 if any(result.wrong for result in results) else 0
 
 

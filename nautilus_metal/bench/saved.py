@@ -11,6 +11,7 @@ from nautilus_metal.bench.table import size_text, time_text
 from nautilus_metal.errors import InputError
 
 FOLDER = Path(__file__).parent / "results"
+README = Path(__file__).parents[2] / "README.md"
 BEGIN, END = "<!-- made by `nautilus-metal bench --save` -->", "<!-- end -->"
 _MACHINE = ("device_name", "cpu_name", "cores", "versions")
 _HEADERS = ("Work", "Size", "Ours", "Times the floor", "Strongest peer", "Its time", "Peer / ours")
@@ -76,6 +77,17 @@ def performance_text(folder: Path = FOLDER) -> str:
     """Make the tables of the README's section on performance, one for each machine."""
     parts = [_machine_text(json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*.json"))]
     return f"{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}"
+
+
+def refresh(readme: Path = README, folder: Path = FOLDER) -> bool:
+    """Put the tables between the README's markers; False without a README that has them, as where it is installed."""
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        return False
+    readme.write_text(before + performance_text(folder) + after, encoding="utf-8")
+    return True
 
 
 def _machine_text(values: Mapping[str, Any]) -> str:

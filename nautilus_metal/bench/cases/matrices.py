@@ -92,12 +92,12 @@ def _network(engine: ComputeEngine, batch: int, steps: int) -> Network:
 
 
 def _wrapped(problem: Network) -> np.ndarray:
-    return problem.wrapped(problem.windows).numpy()  # type: ignore[no-any-return]
+    return problem.wrapped(problem.windows).numpy()
 
 
 def _torch_network(problem: Network) -> np.ndarray:
     with torch.inference_mode(), whole_products(problem.engine.device):
-        return problem.plain(problem.windows.to(problem.engine.device)).cpu().numpy()  # type: ignore[no-any-return]
+        return problem.plain(problem.windows.to(problem.engine.device)).cpu().numpy()
 
 
 def _lstm_floor(rates: Rates, size: Size) -> float | None:

@@ -1,6 +1,7 @@
 """Value at risk, expected shortfall and components of a linear book, normals cached."""
 
 import importlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -122,7 +123,7 @@ _FLOOR = Floor(
     "cached normals, 4 bytes each, read once at the speed of a copy: a linear book is one row times their matrix",
     lambda rates, size: rates.moved(4 * size["assets"] * size["scenarios"]),
 )
-_PEERS = {
+_PEERS: dict[str, Callable[[Problem], PeerFigures]] = {
     "numpy": _numpy,
     "numpy, collapsed": partial(_collapsed, "numpy"),
     "torch eager, collapsed, same device": _torch,
