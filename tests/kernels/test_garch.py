@@ -107,10 +107,12 @@ def compare_with_arch(window: np.ndarray, asymmetric: bool, law: str, mean: str,
         ours = float(fit.log_likelihood[row]) + len(series) * math.log(scale)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            theirs = model.fit(disp="off", show_warning=False).loglikelihood
+            found = model.fit(disp="off", show_warning=False)
             fixed = model.fix(chosen).loglikelihood
         assert ours == pytest.approx(fixed, abs=1e-5)
-        assert ours > theirs - tolerance
+        theirs, named = found.loglikelihood, found.params
+        weight = named["alpha[1]"] + named.get("gamma[1]", 0.0) / 2 + named["beta[1]"]
+        assert ours > theirs - tolerance or weight > 1.0  # arch's solver may leave the stationary models a little
         if ours > theirs + tolerance:  # a better one: arch itself, started there, does not come back below it
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
