@@ -152,16 +152,18 @@ class Result:
 
 
 def strongest(results: Sequence[Result]) -> list[Result]:
-    """Keep for each case, size and device the peer that took the least time, in the order given.
+    """Keep for each case, size and device the peer that comes off best against ours, in the order given.
+
+    By the ratio of the paired rounds: two peers' own times are of different minutes.
 
     Bounds are no peers, and answers that differ have no time; a case without any measured peer is left out.
     """
     best: dict[tuple[Any, ...], Result] = {}
     for result in results:
-        if result.theirs is None or result.bound:
+        if result.ratio is None or result.bound:
             continue
         key = (result.case, tuple(result.size.items()), result.device)
         held = best.get(key)
-        if held is None or held.theirs is None or result.theirs.median < held.theirs.median:
+        if held is None or held.ratio is None or result.ratio.median < held.ratio.median:
             best[key] = result
     return list(best.values())

@@ -93,11 +93,16 @@ def _copies(engine: ComputeEngine, size: int) -> list[float]:
 
 
 def _products(engine: ComputeEngine, dtype: torch.dtype, threads: int) -> float:
-    """Operations a second by torch's library, and on the CPU by numpy's too, which has threads of its own."""
+    """Operations a second by torch's library, and on the CPU by oneDNN's and numpy's, the last with its own threads."""
     best = 1e9 * threads * matmul_rate(engine, dtype)
-    if engine.device.type == "cpu":
-        square = torch.full((_ORDER, _ORDER), 0.5, dtype=dtype).numpy()
-        best = max(best, 2.0 * _ORDER**3 / _timed(engine, lambda: square @ square))
+    if engine.device.type != "cpu":
+        return best
+    square, operations = torch.full((_ORDER, _ORDER), 0.5, dtype=dtype), 2.0 * _ORDER**3
+    host = square.numpy()
+    best = max(best, operations / _timed(engine, lambda: host @ host))
+    if dtype is torch.float32 and torch.backends.mkldnn.is_available():
+        packed = square.to_mkldnn()
+        best = max(best, threads * operations / _timed(engine, lambda: torch.nn.functional.linear(packed, packed)))
     return best
 
 

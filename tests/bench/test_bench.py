@@ -261,9 +261,9 @@ def test_ours_on_the_cpu_is_a_peer_of_ours_on_a_gpu(host, monkeypatch):
     assert asked == [("cuda", "cuda"), ("cuda", "cpu")]
 
 
-def test_the_strongest_peer_is_the_fastest_of_each_size():
-    def row(case: str, peer: str, size: int, seconds: float | None) -> Result:
-        spread = None if seconds is None else Spread(seconds, seconds, seconds)
+def test_the_strongest_peer_has_the_least_ratio_of_each_size():
+    def row(case: str, peer: str, size: int, ratio: float | None) -> Result:
+        spread = None if ratio is None else Spread(ratio, ratio, ratio)
         return Result(case, peer, {"n": size}, "cpu", ours=spread, theirs=spread, ratio=spread)
 
     rows = [row("a", "x", 1, 2.0), row("a", "y", 1, 1.0), row("a", "x", 2, 3.0), row("b", "x", 1, None)]
