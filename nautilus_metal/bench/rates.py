@@ -93,7 +93,7 @@ def _copies(engine: ComputeEngine, size: int) -> list[float]:
 
 
 def _products(engine: ComputeEngine, dtype: torch.dtype, threads: int) -> float:
-    """Operations a second by torch's library, and on the CPU by oneDNN's and numpy's, the last with its own threads."""
+    """Operations a second by torch's library, and on the CPU by oneDNN's and by numpy's, with its own threads."""
     best = 1e9 * threads * matmul_rate(engine, dtype)
     if engine.device.type != "cpu":
         return best
