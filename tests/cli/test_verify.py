@@ -27,6 +27,13 @@ ELSEWHERE = {
     "contracts": "checks of arguments; black_scholes",
     "counter_normals": "draws on the host",
     "fused_loops": "float64 on the host; against the eager kernel on first use",
+    "fused_numbers": "against the eager kernel on first use, within fused_paths",
+    "fused_paths": "against the eager kernel on first use",
+    "fused_policy": "against the eager kernel on first use",
+    "garch": "fits in float64 on the host",
+    "garch_fit": "fits in float64 on the host",
+    "garch_loop": "float64 on the host; against the eager kernel on first use",
+    "jump_fit": "fits in float64 on the host",
     "lattice": "float64 on the host",
     "metal": "against the eager kernel on first use",
     "normals": "draws on the host; assess",
@@ -37,6 +44,7 @@ ELSEWHERE = {
     "portfolio_hierarchy": "float64 on the host",
     "portfolio_interior": "float64 on the host",
     "portfolio_tail": "each result carries its own gap, in float64",
+    "ranks": "fits in float64 on the host",
     "triton": "against the eager kernel on first use",
 }
 
