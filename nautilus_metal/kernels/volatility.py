@@ -71,9 +71,9 @@ def variance_innovation(returns: Tensor, long_run: Tensor, coefficients: Varianc
     coefficients : VarianceFilter
         The recursion.
     """
-    weight = coefficients.alpha + coefficients.gamma * (returns < 0).to(returns.dtype)
+    weight = (returns < 0).to(returns.dtype).mul_(coefficients.gamma).add_(coefficients.alpha)
     constant = max(0.0, 1 - coefficients.persistence) * long_run
-    return constant + weight * returns**2
+    return weight.mul_(returns).mul_(returns).add_(constant)
 
 
 def conditional_variance(returns: Tensor, coefficients: VarianceFilter) -> Tensor:

@@ -1,6 +1,7 @@
 """Degrees of freedom of Student-t scenarios, by maximum likelihood."""
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -17,12 +18,20 @@ def fit_degrees(squares: Tensor) -> float:
         Of returns of unit variance, shape (assets, periods); all elements are pooled but those of an asset that
         never moves.
     """
-    squares = squares[squares.any(dim=-1)].to(torch.float32)
-    chosen, best = DEGREES_GRID[0], -math.inf
-    for degrees in DEGREES_GRID:
+    moving = squares.any(dim=-1)
+    squares = (squares if bool(moving.all()) else squares[moving]).to(torch.float32)
+
+    @cache
+    def likelihood(row: int) -> float:
+        degrees = DEGREES_GRID[row]
         constant = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - 0.5 * math.log(math.pi * (degrees - 2))
-        likelihood = constant - (degrees + 1) / 2 * float(torch.log1p(squares / (degrees - 2)).mean())
-        if likelihood < best:
-            break  # it has one peak
-        chosen, best = degrees, likelihood
-    return chosen
+        return constant - (degrees + 1) / 2 * float((squares / (degrees - 2)).log1p_().mean())
+
+    low, high = 0, len(DEGREES_GRID) - 1
+    while low < high:  # it has one peak
+        middle = (low + high) // 2
+        if likelihood(middle + 1) < likelihood(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return DEGREES_GRID[low]

@@ -1,6 +1,6 @@
 """Filtered historical simulation: past shocks at today's volatility."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -65,15 +65,18 @@ def filtered_historical(
     long_run = (window**2).mean(dim=-1)
     variance = floored(conditional_variance(window, coefficients), long_run)
     residuals = standardise(window, variance[:, :-1])
+
     # a shock adds its weighted square times the variance of its day, so that it multiplies that variance
-    growth = coefficients.beta + variance_innovation(residuals, torch.zeros_like(long_run[:, None]), coefficients)
+    def growth() -> Tensor:
+        return coefficients.beta + variance_innovation(residuals, torch.zeros_like(long_run[:, None]), coefficients)
+
     constant = variance_innovation(torch.zeros_like(long_run), long_run, coefficients)
     return from_residuals(residuals, growth, constant, variance[:, -1], request, details)
 
 
 def from_residuals(
     residuals: Tensor,
-    growth: Tensor,
+    growth: Callable[[], Tensor],
     constant: Tensor,
     variance: Tensor,
     request: Request,
@@ -85,8 +88,8 @@ def from_residuals(
     ----------
     residuals : Tensor
         In units of their volatility, shape (assets, periods).
-    growth : Tensor
-        What a period's variance is multiplied by after each of them, of that shape.
+    growth : callable
+        Gives what a period's variance is multiplied by after each of them, of that shape.
     constant, variance : Tensor
         What is added to it every period, and the variance of the first period ahead, shape (assets,).
     request : Request
@@ -97,7 +100,8 @@ def from_residuals(
     if request.horizon == 1:
         return empirical(residuals, variance.sqrt(), details, drawn=False)
     dates = _dates(residuals.shape[1], request.horizon, request.scenarios, request.seed, request.sampler)
-    steps = ((residuals.index_select(1, days), growth.index_select(1, days)) for days in dates)
+    factors = growth()
+    steps = ((residuals.index_select(1, days), factors.index_select(1, days)) for days in dates)
     paths = volatility_paths(steps, constant, variance, request.scenarios)
     return empirical(paths, torch.ones_like(variance), details, drawn=True)
 

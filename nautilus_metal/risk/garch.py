@@ -161,7 +161,7 @@ def garch_scenarios(window: Tensor, request: Request, fits: GarchFits, innovatio
     shift, details = p.mu * request.horizon, fits.details
     shocks, today = _shocks_of(window, p, fits.start)
     if innovations == "empirical":
-        made = from_residuals(shocks, _growth(p, shocks), p.omega, today, request, details)
+        made = from_residuals(shocks, lambda: _growth(p, shocks), p.omega, today, request, details)
     else:
         root = estimators.factor(estimators.correlation(shocks))
         degrees = fits.degrees
