@@ -32,6 +32,7 @@ class Request:
             number = getattr(self, name)
             if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
                 raise InputError(f"`{name}` must be a whole number of at least {least}, was {number!r}")
+            object.__setattr__(self, name, int(number))  # numpy's overflow
         if self.sampler not in SAMPLERS:
             raise InputError(f"`sampler` must be one of {', '.join(SAMPLERS)}, was {self.sampler!r}")
 

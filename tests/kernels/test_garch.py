@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from arch import arch_model
+from arch.univariate.base import ARCHModel
 from scipy import stats
 from skfolio.datasets import load_sp500_dataset
 
@@ -90,10 +91,29 @@ def test_the_backcast_is_archs(stocks: np.ndarray) -> None:
         assert float(backcast(torch.from_numpy(row))) == pytest.approx(volatility.backcast(row), rel=1e-12)
 
 
+def archs_best(model: ARCHModel, **options: object) -> float:
+    """The log-likelihood that arch finds within the models of persistence 1 at most.
+
+    Its solver (SLSQP) ends with constraints broken by up to ten times its tolerance of 1e-6, which is a gain of
+    hundreds of times that where the bound binds; such an answer is brought back onto the bound.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = model.fit(disp="off", show_warning=False, **options)
+    named, weights = found.params.copy(), [name for name in found.params.index if name.endswith("[1]")]
+    persistence = sum(named[name] / (2 if name.startswith("gamma") else 1) for name in weights)
+    assert persistence < 1 + 1e-5
+    if persistence <= 1:
+        return float(found.loglikelihood)
+    named[weights] /= persistence
+    return float(model.fix(named.to_numpy()).loglikelihood)
+
+
 def compare_with_arch(window: np.ndarray, asymmetric: bool, law: str, mean: str, tolerance: float = 1e-3) -> None:
     """Ours is never below arch's, and where it is above, arch's own formula says so at our parameters."""
     fit = fit_garch(torch.from_numpy(window.copy()), asymmetric, law, mean, LIKELIHOOD)
     assert fit.converged.all()
+    assert (fit.parameters.persistence < 1).all()
     for row, series in enumerate(window):
         scale = float(np.std(series))
         model = arch_model(
@@ -105,19 +125,11 @@ def compare_with_arch(window: np.ndarray, asymmetric: bool, law: str, mean: str,
         chosen = given[([0] if mean == "constant" else []) + [1, 2] + ([3] if asymmetric else []) + [4]]
         chosen = np.append(chosen, given[5]) if law == "t" else chosen
         ours = float(fit.log_likelihood[row]) + len(series) * math.log(scale)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = model.fit(disp="off", show_warning=False)
-            fixed = model.fix(chosen).loglikelihood
-        assert ours == pytest.approx(fixed, abs=1e-5)
-        theirs, named = found.loglikelihood, found.params
-        weight = named["alpha[1]"] + named.get("gamma[1]", 0.0) / 2 + named["beta[1]"]
-        assert ours > theirs - tolerance or weight > 1.0  # arch's solver may leave the stationary models a little
+        assert ours == pytest.approx(model.fix(chosen).loglikelihood, abs=1e-5)
+        theirs = archs_best(model)
+        assert ours > theirs - tolerance
         if ours > theirs + tolerance:  # a better one: arch itself, started there, does not come back below it
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                again = model.fit(starting_values=chosen, disp="off", show_warning=False).loglikelihood
-            assert again == pytest.approx(ours, abs=tolerance)
+            assert archs_best(model, starting_values=chosen) == pytest.approx(ours, abs=tolerance)
 
 
 @pytest.mark.parametrize("mean", ["zero", "constant"])
@@ -134,7 +146,7 @@ def test_fits_of_twenty_stocks_are_within_a_thousandth_of_archs(
 def test_fits_of_many_windows_are_within_a_thousandth_of_archs(
     stocks: np.ndarray, asymmetric: bool, law: str
 ) -> None:
-    for last in range(2000, stocks.shape[1], 1500):
+    for last in (2000, 5000, 8000):
         window = stocks[:, last - 1000 : last]
         moving = (window == 0).mean(axis=1) < 0.1  # stale prices have no maximum under Student's law
         compare_with_arch(window[moving][::4], asymmetric, law, "constant")
@@ -160,7 +172,7 @@ def test_a_series_does_not_depend_on_the_others() -> None:
 
 @pytest.mark.parametrize(("asymmetric", "law"), LAWS)
 def test_devices_and_eager_kernels_find_the_same(engine: object, asymmetric: bool, law: str) -> None:
-    returns = drawn(4, 500, seed=7)
+    returns = drawn(2, 300, seed=7)
     exact = fit_garch(returns, asymmetric, law, likelihood=LIKELIHOOD)
     there = engine.upload(returns.numpy(), engine.exact_dtype)
     fit = fit_garch(there, asymmetric, law)
