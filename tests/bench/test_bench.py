@@ -17,6 +17,7 @@ from nautilus_metal.bench.rates import Rates, measure_rates
 from nautilus_metal.bench.runner import FULL, _Pair
 from nautilus_metal.bench.table import as_values
 from nautilus_metal.engine import ComputeEngine
+from nautilus_metal.engine.placement_measure import SIZES, WORK, Calibration
 from nautilus_metal.errors import InputError
 
 
@@ -302,3 +303,18 @@ def test_a_calibration_is_stored_and_said(tmp_path, monkeypatch, capsys):
     text = capsys.readouterr().out
     assert "there is no other device" in text
     assert len(list((tmp_path / "nautilus_metal").glob("calibration-cpu-*.json"))) == 1
+
+
+def test_a_calibration_says_where_each_kind_and_size_goes(monkeypatch, capsys):
+    row = {"cpu": [1e-5 * 4**i for i in range(len(SIZES))], "device": [1e-3] * len(SIZES)}
+    found = Calibration(
+        device="mps", device_name="Apple M4 Max GPU (Metal)", cpu_name="Apple M4 Max", torch="2.15.0",
+        measured="2026-11-22T12:00:00+00:00", copy_to_device=50.0, copy_from_device=40.0, copy_within=400.0,
+        matmul=13_000.0, launch=8.0, round_trip=150.0, times=dict.fromkeys(WORK, row),
+    )  # fmt: skip
+    monkeypatch.setattr("nautilus_metal.bench.command.calibrate", lambda engine, fresh: found)
+    assert run_calibration("cpu") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + len(WORK) * len(SIZES)
+    assert "losses of 4,096 elements: cpu, because the device is 0.01 times as fast" in lines[1]
+    assert lines[1].endswith("(0.01 ms on the CPU, 1 on the device)")
