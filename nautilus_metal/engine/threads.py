@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ import torch
 from nautilus_metal.engine.cancel import checkpoint
 
 SMALL = 2**21  # elements under which waiting for a second thread costs more than it does, above all on a busy machine
+
+_left: ContextVar[int] = ContextVar("threads_left_by_torch", default=1)
 
 
 @contextmanager
@@ -36,10 +39,26 @@ def threads_for(elements: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def torch_alone() -> Iterator[None]:
+    """Keep torch on the calling thread, and leave the threads that it may use to `share`.
+
+    Where compiled loops do most of the work, the small operators between them would only wait for each other.
+    """
+    before = torch.get_num_threads()
+    token = _left.set(max(before, _left.get()))
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        _left.reset(token)
+
+
 def share(work: Callable[[Any], None], tasks: Sequence[Any], elements: int) -> None:
     """Do the tasks on this thread, and on as many others as torch may use where the work is worth it."""
-    with threads_for(elements):
-        helpers = min(torch.get_num_threads(), len(tasks)) - 1
+    threads = 1 if elements < SMALL else max(torch.get_num_threads(), _left.get())
+    helpers = min(threads, len(tasks)) - 1
     left = iter(tasks)
     if helpers < 1:
         for task in left:

@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
+from nautilus_metal.engine.fused_options import has_loop
 from nautilus_metal.engine.team import ALONE, Team
+from nautilus_metal.engine.threads import torch_alone
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.tail import check_levels
 from nautilus_metal.risk.assessment import RiskAssessment
@@ -133,7 +135,8 @@ def assess(
     if not held:
         return _empty(book, confidence, facts | {"device": str(engine.device)}, started)
     if len(book.option_index):
-        with threads_for((len(window) + len(book.option_index)) * max(window.shape[1], request.scenarios)):
+        elements = (len(window) + len(book.option_index)) * max(window.shape[1], request.scenarios)
+        with torch_alone() if has_loop(engine.device) else threads_for(elements):
             fitted = build(model, window, request, model_options)
             options = OptionTask(book, fitted, request, confidence, law, window, years)
             return _option_assessment(options, engine, evaluate_options(options, engine, team), facts, started)

@@ -1,9 +1,10 @@
-"""Losses of a book with options in a piece of the scenarios: the fused kernel where there is one, else the eager."""
+"""Losses of a book with options in a piece of the scenarios: by fused kernels where there are some, else eager."""
 
 import torch
 from torch import Tensor
 
 from nautilus_metal.engine.fused import fused_kernels
+from nautilus_metal.engine.fused_options import fused_profits
 from nautilus_metal.kernels.metal import calls
 from nautilus_metal.kernels.option_scenarios import Moves, option_changes
 from nautilus_metal.risk.option_tables import Tables
@@ -28,25 +29,29 @@ def piece_losses(tables: Tables, market: Moves, rows: int, buffer: Tensor) -> tu
     """
     kernels = fused_kernels(market.returns.device)
     if kernels is None or market.returns.dtype != torch.float32:
-        return _eager(tables, market, rows, buffer)
+        return _in_turn(tables, market, rows, buffer)
     held = calls.Holdings(tables.notionals, tables.exposures, *tables.expansion, tables.decay)
     full, expanded = kernels.run(
         "book_losses",
         "options",
         lambda library: calls.book_losses(library, tables.terms, held, market),
-        lambda: _eager(tables, market, rows, buffer),
+        lambda: _in_turn(tables, market, rows, buffer),
         TOLERANCE,
         lambda: gross(tables, market),
     )
     return full, expanded
 
 
-def _eager(tables: Tables, market: Moves, rows: int, buffer: Tensor) -> tuple[Tensor, Tensor]:
+def _in_turn(tables: Tables, market: Moves, rows: int, buffer: Tensor) -> tuple[Tensor, Tensor]:
     linear, square, volatility = tables.expansion
     profits = tables.exposures @ market.changes
-    for start in range(0, len(tables.notionals), rows):
-        part = slice(start, start + rows)
-        profits += tables.notionals[part] @ option_changes(tables.terms.part(part), market, buffer)
+    add = fused_profits(market, len(tables.notionals), tables.scenarios.size)
+    if add is not None:
+        add(tables.terms, tables.notionals, market, profits)
+    else:
+        for start in range(0, len(tables.notionals), rows):
+            part = slice(start, start + rows)
+            profits += tables.notionals[part] @ option_changes(tables.terms.part(part), market, buffer)
     expanded = linear @ market.changes + square @ market.changes.square_() + tables.decay
     if market.volatility is not None:
         expanded += volatility @ market.volatility.sub_(1.0)
