@@ -95,7 +95,7 @@ def fused_history(
         If the engine is closed.
     """
     outputs = np.empty((LOOPS[name].outputs, len(settings), *history.shape))
-    wanted = [Wanted(name, setting, outputs[:, i]) for i, setting in enumerate(settings)]
+    wanted = [Wanted(name, setting, tuple(outputs[:, i])) for i, setting in enumerate(settings)]
     return tuple(outputs) if fill_histories(history, wanted, engine, compiling) else None
 
 

@@ -47,7 +47,8 @@ def test_equals_black_scholes(moving, scenarios):
         kind = 1.0 if torch.log(100.0 / strikes[i]) + 0.02 * years[i] <= 0 else -1.0
         price = black_scholes.price(
             spot=100.0 * growth, strike=strikes[i], rate=torch.tensor(0.02).double(),
-            dividend_yield=torch.tensor(0.0), volatility=volatility, expiry=years[i], kind=torch.tensor(kind).double(),
+            dividend_yield=torch.tensor(0.0), volatility=volatility, expiry=years[i],
+            kind=torch.tensor(kind).double(),
         )  # fmt: skip
         expected += float(notionals[i]) * price / 100.0
     np.testing.assert_allclose(profits, expected, rtol=0, atol=2e-6)
