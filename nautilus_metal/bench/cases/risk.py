@@ -110,7 +110,8 @@ def _tail_figures(tail: np.ndarray, parts: np.ndarray, scenarios: int) -> PeerFi
 def _check(_: Problem, ours: RiskAssessment, theirs: PeerFigures | RiskAssessment) -> None:
     """Two streams of normals: within five standard errors of each other, both having one."""
     if isinstance(theirs, RiskAssessment):  # ours on the CPU
-        theirs = PeerFigures(*(list(figures.values()) for figures in (theirs.var, theirs.es, theirs.component_es)))
+        components = list(theirs.component_es.values())
+        theirs = PeerFigures(list(theirs.var.values()), list(theirs.es.values()), components)
     for i, level in enumerate(LEVELS):
         for name, mine, its, error in (
             ("VaR", ours.var[level], theirs.var[i], ours.var_se[level]),
