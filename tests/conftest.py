@@ -17,8 +17,11 @@ GPU_KINDS = ("mps", "cuda")
 # Tests by path that name the CPU themselves or compute nothing: on another device only those of them that ask for one
 # run again.
 HOST_ONLY = (
-    *("cli/test_cli", "cli/test_live", "kernels/", "live/", "report/", "risk/test_pricing", "risk/test_validation"),
-    "test_package",
+    *("bench/", "host/", "kernels/", "live/", "report/"),
+    *("cli/test_bench", "cli/test_cli", "cli/test_live", "cli/test_sweep", "cli/test_validate", "cli/test_var"),
+    *("compat/test_loop.py::test_the_loop_is_never_blocked", "engine/test_fused_", "engine/test_graphs"),
+    *("risk/test_pricing", "risk/test_study", "risk/test_team", "risk/test_validation"),
+    *("test_package", "test_workflow"),
 )
 os.environ.pop("PYTORCH_ENABLE_MPS_FALLBACK", None)  # it would hide gaps; torch reads it when it is imported
 
