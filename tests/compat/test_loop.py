@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from tests.heart import Heart
 
 MOST = 5e-3  # seconds
 TRIES = 3
+TURNS = 50  # of which one is enough: a busy machine makes some of them tell nothing
 
 
 @pytest.mark.parametrize("prepared", ["", "initialized"])
@@ -65,13 +67,13 @@ def test_the_heartbeat_tells_who_held_it_up():
     async def computes() -> None:
         sum(range(2_000_000))
 
-    def seen(work) -> list[float]:
-        return [asyncio.run(beaten(work)) for _ in range(10)]
+    def seen(work) -> Iterator[float]:
+        return (asyncio.run(beaten(work)) for _ in range(TURNS))
 
     asyncio.run(in_background(lambda: None))  # the thread is there
-    assert max(seen(lambda: in_background(lambda: sum(range(2_000_000))))) > MOST
-    assert max(seen(computes)) > MOST
-    assert min(seen(lambda: in_background(lambda: time.sleep(0.05)))) < MOST
+    assert any(late > MOST for late in seen(lambda: in_background(lambda: sum(range(2_000_000)))))
+    assert any(late > MOST for late in seen(computes))
+    assert any(late < MOST for late in seen(lambda: in_background(lambda: time.sleep(0.05))))
 
 
 def test_calls_at_the_same_time_all_get_their_own_answer(prices):
