@@ -1,8 +1,11 @@
 """RiskActors by models that are fitted anew at every tick, in a whole backtest."""
 
+import numpy as np
 import pytest
 
-from nautilus_metal.actors import RiskActor, RiskActorConfig
+from nautilus_metal.actors import RiskActor, RiskActorConfig, RiskGate, RiskGateConfig
+from nautilus_metal.risk import Book, assess
+from tests.actors.test_gate import Desk, largest
 
 A, B = "AAA.XNYS", "BBB.XNYS"
 
@@ -30,3 +33,26 @@ def test_a_backtest_has_its_reports(system, script, daily, random_walk, model, o
     for report in stated:
         assert report.model == model
         assert report.es(0.95) > report.var(0.95) > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "options"), [("garch", {"innovations": "t"}), ("gjr", {"innovations": "normal"}), ("t_copula", {})]
+)
+def test_a_gate_weighs_orders_by_them(system, daily, random_walk, model, options):
+    """The figure in a denial, and the most that would pass, are those of assessments on the history until then."""
+    run, closes, day = system(), random_walk(1, 62), 60
+    run.add(A, closes)
+    settings = {"window": 55, "min_observations": 50, "levels": (0.95,), "scenarios": 1_000, "keep_scenarios": True}
+    settings |= {"model": model, "model_options": options, "var_limit": {0.95: 5_000.0}}
+    desk = Desk(daily, [A], {day: lambda desk: desk.trade(90_000)})
+    run.run([RiskActor(RiskActorConfig(bar_types=(daily(A),), **settings)), RiskGate(RiskGateConfig())], [desk])
+
+    def var(quantity: float) -> float:
+        past = np.diff(np.log(closes[: day - 1]))[-55:, None]
+        book = Book.linear(quantities=[quantity], prices=[closes[day - 2]])
+        return assess(book, past, model, (0.95,), scenarios=1_000, **options).var[0.95]
+
+    (reason,) = desk.reasons()
+    most = largest(reason)
+    assert reason.startswith(f"RISK_GATE: 95% VaR would be {var(90_000):,.0f} USD, limit 5,000")
+    assert var(most) <= 5_000 < var(most + 1)
