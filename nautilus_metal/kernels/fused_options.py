@@ -31,8 +31,11 @@ def option_profits(
     profits : ndarray
         Shape (scenarios,).
     """
+    sums = np.empty(TILE)  # float64: a book may hold any number of options
     for start in range(0, len(profits), TILE):
-        gains = profits[start : start + TILE]
+        gains = sums[: len(profits[start : start + TILE])]
+        for t in range(len(gains)):
+            gains[t] = profits[start + t]
         for i in range(len(notionals)):
             moneyness, strike, total = terms[0, i], terms[1, i], terms[2, i]
             sign, notional = terms[3, i], notionals[i]
@@ -44,7 +47,7 @@ def option_profits(
                     middle = (moves[t] + moneyness) * over
                     spot = lower_tail(sign * (middle + half))
                     value = spot + spot * moved[t] - strike * lower_tail(sign * (middle - half))
-                    gains[t] += amount * value - base
+                    gains[t] += np.float64(amount * value - base)
             else:
                 factors = volatility[rows[1, i], start : start + TILE]
                 for t in range(len(gains)):
@@ -52,4 +55,6 @@ def option_profits(
                     middle, half = (moves[t] + moneyness) / width, f32(0.5) * width
                     spot = lower_tail(sign * (middle + half))
                     value = spot + spot * moved[t] - strike * lower_tail(sign * (middle - half))
-                    gains[t] += amount * value - base
+                    gains[t] += np.float64(amount * value - base)
+        for t in range(len(gains)):
+            profits[start + t] = gains[t]
