@@ -21,7 +21,7 @@ from nautilus_metal.kernels.garch import (
 LEAST_PERIODS = 50
 _STARTS = ((0.02, 0.99), (0.05, 0.97), (0.1, 0.95), (0.1, 0.8), (0.2, 0.95), (0.3, 0.5), (0.01, 0.6))
 """First alpha (plus gamma / 2), and persistence; the constant keeps the series' variance."""
-_SCOUTING = 4  # steps from every start
+_BETWEEN = 4  # steps between two looks at which climbers need not go on
 _CLOSE, _HOPELESS = 0.05, 20.0  # to a better climber, and below it, where there is no need to go on
 _START_DEGREES = 6.0
 _INSIDE = 7.0  # coordinates beyond are near a bound
@@ -258,7 +258,7 @@ def _updated(matrix: Tensor, move: Tensor, fall: Tensor) -> Tensor:
 
 
 def _search(series: Tensor, start: Tensor, chart: _Chart, likelihood: LikelihoodFunction) -> _Found:
-    """Climb a few steps from every start, then the most promising ones to the end; keep the highest summit."""
+    """Climb from every start, giving up the less promising on the way; keep the highest summit."""
     count = len(series)
     if not count:
         return _Found(series.new_zeros(0, 6), series.new_zeros(0), series.new_zeros(0, dtype=torch.bool), 0)
@@ -266,9 +266,12 @@ def _search(series: Tensor, start: Tensor, chart: _Chart, likelihood: Likelihood
     which = torch.arange(count, device=series.device).repeat(len(_STARTS))
     climb = _Climb(series, start, chart, likelihood, which, places)
     active = torch.arange(len(which), device=series.device)
-    for _ in range(_SCOUTING):
+    steps = 0
+    while len(active) and steps < _STEPS:
         active = climb.step(active)
-    steps = _SCOUTING + climb.finish(active[_promising(climb, count)[active]])
+        steps += 1
+        if steps % _BETWEEN == 0:
+            active = active[_promising(climb, count)[active]]
     best = climb.value.view(-1, count).nan_to_num(nan=-math.inf).argmax(dim=0) * count + which[:count]
     place, value, converged = climb.place[best], climb.value[best], climb.converged[best]
     inside = chart.inside(place)

@@ -118,7 +118,8 @@ def garch_fits(
     made = []
     for row, window in enumerate(windows):
         p, start = GarchParameters(*parameters[row].unbind(-1)), found.start[row]
-        degrees = fit_degrees(_unit(_shocks_of(window, p, start)[0].square())) if innovations == "t" else None
+        shocks = _shocks_of(window, p, garch_variance(window, p, start))[0] if innovations == "t" else None
+        degrees = None if shocks is None else fit_degrees(_unit(shocks.square()))
         moving = ~found.log_likelihood[row].isnan()
         details = {
             "innovations": innovations,
@@ -134,10 +135,10 @@ def _median(values: Tensor) -> float | None:
     return float(values.median()) if len(values) else None
 
 
-def _shocks_of(window: Tensor, p: GarchParameters, start: Tensor) -> tuple[Tensor, Tensor]:
+def _shocks_of(window: Tensor, p: GarchParameters, variance: Tensor) -> tuple[Tensor, Tensor]:
     """Past shocks in units of their volatility, shape (assets, periods), and the next period's variance."""
     residuals = window - p.mu[:, None]
-    variance = floored(garch_variance(window, p, start), residuals.square().mean(dim=-1))
+    variance = floored(variance, residuals.square().mean(dim=-1))
     return standardise(residuals, variance[:, :-1]), variance[:, -1]
 
 
@@ -147,7 +148,9 @@ def _on_host(fit: GarchFit) -> GarchFit:
     return GarchFit(GarchParameters(*host), start, value, fit.converged.cpu(), fit.iterations)
 
 
-def garch_scenarios(window: Tensor, request: Request, fits: GarchFits, innovations: str) -> Scenarios:
+def garch_scenarios(
+    window: Tensor, request: Request, fits: GarchFits, innovations: str, variance: Tensor | None = None
+) -> Scenarios:
     """Scenarios of the periods after a window by given coefficients, which may come from an earlier window.
 
     Parameters
@@ -156,10 +159,13 @@ def garch_scenarios(window: Tensor, request: Request, fits: GarchFits, innovatio
         As for `garch`.
     fits : GarchFits
         The coefficients; the variance before the first period is theirs too.
+    variance : Tensor, optional
+        Of each period and the one after the window, shape (assets, periods + 1), where it is known already.
     """
     p = fits.parameters
     shift, details = p.mu * request.horizon, fits.details
-    shocks, today = _shocks_of(window, p, fits.start)
+    filtered = garch_variance(window, p, fits.start) if variance is None else variance
+    shocks, today = _shocks_of(window, p, filtered)
     if innovations == "empirical":
         made = from_residuals(shocks, lambda: _growth(p, shocks), p.omega, today, request, details)
     else:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine, shared_engine
 from nautilus_metal.errors import InputError
+from nautilus_metal.kernels.garch import garch_variance
 from nautilus_metal.kernels.scenarios import full_losses, linear_losses, net_loading
 from nautilus_metal.kernels.tail import check_levels
 from nautilus_metal.risk.book import Array
@@ -40,8 +41,8 @@ class Candidate(NamedTuple):
     options : mapping
         Of the model.
     refit : str
-        "daily": fitted to each day's window; "filtered": coefficients of every refit, volatility of every day;
-        "held": scenarios of every refit.
+        "daily": fitted to each day's window; "filtered": coefficients of every refit, by which the volatility goes
+        on every day from where the refit's window began; "held": scenarios of every refit.
     """
 
     model: str
@@ -271,13 +272,15 @@ def _fits(plan: Plan, asymmetric: bool, innovations: str, engine: ComputeEngine 
 def _stated(plan: Plan, name: str, row: Candidate, fits: Sequence[GarchFits], engine: ComputeEngine) -> Stated:
     linear, days = MODELS[row.model].linear, plan.days
     var, es = (np.empty((len(days), len(plan.levels))) for _ in range(2))
+    variances = [_variance(plan, day, fit) for day, fit in zip(days[:: plan.refit], fits, strict=False)]
     shapes, apart = [], max(1, len(days) // _SHAPES)
     for place, day in enumerate(days):
         fresh = place % plan.refit == 0
         if fresh or row.refit != "held":
-            window = plan.history(day)
+            window, (number, after) = plan.history(day), divmod(place, plan.refit)
             if row.refit == "filtered":
-                fitted = garch_scenarios(window, plan.request, fits[place // plan.refit], row.options["innovations"])
+                known = variances[number][:, after : after + plan.window + 1]
+                fitted = garch_scenarios(window, plan.request, fits[number], row.options["innovations"], known)
             else:
                 fitted = build(row.model, window, plan.request, row.options)
             figures = evaluate(Task(plan.weights, fitted, plan.request, plan.levels, linear), engine)
@@ -285,6 +288,12 @@ def _stated(plan: Plan, name: str, row: Candidate, fits: Sequence[GarchFits], en
         if place % apart == 0:
             shapes.append(_shape(plan, fitted, linear))
     return Stated(name, var, es, np.concatenate(shapes))
+
+
+def _variance(plan: Plan, day: int, fits: GarchFits) -> Tensor:
+    """Filter the variances from a refit's window to the next refit, shape (instruments, window + refit)."""
+    returns = plan.returns[day - plan.window : day + plan.refit - 1]
+    return garch_variance(returns.T.contiguous(), fits.parameters, fits.start)
 
 
 def _shape(plan: Plan, fitted: Scenarios, linear: bool) -> Array:

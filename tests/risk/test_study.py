@@ -1,32 +1,50 @@
 """The study: figures are the assessments', know no later day, and their verdicts are those of the tests."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+import torch
 
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import InputError
+from nautilus_metal.kernels.garch import garch_variance
 from nautilus_metal.risk import Book, assess
-from nautilus_metal.risk.study import CANDIDATES, plan_study, state_all
+from nautilus_metal.risk.garch import garch_fits
+from nautilus_metal.risk.study import CANDIDATES, Stated, plan_study, state_all
 from nautilus_metal.risk.study_table import verdicts
 from nautilus_metal.risk.validation import kupiec
 
-SETTINGS = {"window": 120, "refit": 25, "scenarios": 1_000, "levels": (0.95, 0.975)}
+SETTINGS = {"window": 120, "refit": 20, "scenarios": 1_000, "levels": (0.95, 0.975)}
 WEIGHTS = [0.5, -0.2, 0.7]
 
 
-def history(days: int = 180) -> np.ndarray:
+def history(days: int = 170) -> np.ndarray:
     rng = np.random.default_rng(6)
     return 0.008 * (rng.standard_t(5, size=(days, 1)) + rng.standard_t(5, size=(days, 3)))
 
 
-def test_figures_are_those_of_an_assessment_on_the_days_before() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the processes of a study: the arrays are small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def stated(one_thread: None) -> list[Stated]:
+    return state_all(plan_study(history(), WEIGHTS, **SETTINGS), workers=1)
+
+
+def test_figures_are_those_of_an_assessment_on_the_days_before(stated: list[Stated]) -> None:
     returns = history()
     book = Book.linear(quantities=WEIGHTS, prices=[1.0, 1.0, 1.0])
-    stated = state_all(plan_study(returns, WEIGHTS, **SETTINGS), workers=1)
     assert [one.name for one in stated] == list(CANDIDATES)
     for one in stated:
         row = CANDIDATES[one.name]
-        for place in (0, 25, 37):
+        for place in (0, 20, 37):
             if place == 37 and row.refit != "daily":
                 continue
             past = returns[place : place + 120]
@@ -37,22 +55,31 @@ def test_figures_are_those_of_an_assessment_on_the_days_before() -> None:
             assert one.es[place] == pytest.approx(list(risk.es.values()), rel=1e-5)
 
 
-def test_no_figure_knows_its_own_day_or_a_later_one() -> None:
-    returns, changed = history(), history()
+def test_no_figure_knows_its_own_day_or_a_later_one(stated: list[Stated]) -> None:
+    changed = history()
     changed[150:] *= 5.0
-    plans = [plan_study(one, WEIGHTS, **SETTINGS) for one in (returns, changed)]
-    for one, other in zip(*(state_all(plan, workers=1) for plan in plans), strict=True):
+    for one, other in zip(stated, state_all(plan_study(changed, WEIGHTS, **SETTINGS), workers=1), strict=True):
         known = 150 - 120 + 1  # the figure of the day that changed was stated before it
         assert np.array_equal(one.var[:known], other.var[:known])
         assert np.array_equal(one.es[:known], other.es[:known])
         assert not np.array_equal(one.var[known:], other.var[known:])
 
 
-def test_volatility_is_of_every_day_though_coefficients_are_not() -> None:
-    plan = plan_study(history(), WEIGHTS, **SETTINGS)
-    found = {one.name: one.var[:, 0] for one in state_all(plan, ("garch_t", "t_copula"), workers=1)}
+def test_volatility_is_of_every_day_though_coefficients_are_not(stated: list[Stated]) -> None:
+    found = {one.name: one.var[:, 0] for one in stated}
     assert (np.diff(found["garch_t"]) != 0).all()
-    assert set(np.flatnonzero(np.diff(found["t_copula"])) + 1) == {25, 50}
+    assert set(np.flatnonzero(np.diff(found["t_copula"])) + 1) == {20, 40}
+
+
+def test_the_volatility_of_a_day_goes_on_from_the_refits_window(stated: list[Stated]) -> None:
+    returns = torch.from_numpy(history())
+    fits = garch_fits(returns[20:140].T[None].contiguous(), False, "empirical")[0]
+    variance = garch_variance(returns[20:157].T.contiguous(), fits.parameters, fits.start)
+    shocks = returns[37:157].T / variance[:, 17:-1].sqrt()
+    losses = -torch.tensor(WEIGHTS, dtype=torch.float64) @ torch.expm1(shocks * variance[:, -1:].sqrt())
+    worst = losses.sort(descending=True).values[:6]
+    (found,) = (one.es[37, 0] for one in stated if one.name == "garch_empirical")
+    assert found == pytest.approx(float(worst.mean()), rel=1e-5)
 
 
 @pytest.mark.slow
