@@ -1,6 +1,7 @@
 """GARCH, jumps and copulas as scenario models: closed forms, margins, dependence, and the rows of the table."""
 
 import math
+from collections.abc import Iterator
 from statistics import NormalDist
 
 import numpy as np
@@ -21,6 +22,16 @@ from nautilus_metal.risk.garch import GarchFits, garch_fits, garch_scenarios
 from nautilus_metal.risk.jumps import jump_returns, poisson_quantile
 from nautilus_metal.risk.models import MODELS, build, scenario_count
 from nautilus_metal.risk.request import Request, Scenarios
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The arrays are small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
 
 FITTED = [
     *((model, {"innovations": shocks}) for model in ("garch", "gjr") for shocks in ("normal", "t", "empirical")),
@@ -56,10 +67,10 @@ def values(fitted: Scenarios, request: Request = REQUEST) -> np.ndarray:
 
 @pytest.mark.parametrize(("model", "options"), FITTED)
 def test_every_model_serves_a_whole_assessment(engine: ComputeEngine, model: str, options: dict) -> None:
-    returns = history()
-    risk = assess(book(), returns, model, (0.95, 0.99), scenarios=8_000, engine=engine, **options)
+    returns = history(periods=250)
+    risk = assess(book(), returns, model, (0.95, 0.99), scenarios=4_000, engine=engine, **options)
     exact = assess(
-        book(), returns, model, (0.95, 0.99), scenarios=8_000, engine=ComputeEngine("cpu", "float64"), **options
+        book(), returns, model, (0.95, 0.99), scenarios=4_000, engine=ComputeEngine("cpu", "float64"), **options
     )
     for level in risk.levels:
         assert risk.var[level] == pytest.approx(exact.var[level], rel=2e-5)
@@ -69,7 +80,7 @@ def test_every_model_serves_a_whole_assessment(engine: ComputeEngine, model: str
         assert float(risk.component_var[level].sum()) == pytest.approx(risk.var[level], rel=1e-4)
         assert risk.incremental_var[level].shape == (4,)
     assert risk.drift < 1e-4
-    again = assess(book(), returns, model, (0.95, 0.99), scenarios=8_000, engine=engine, **options)
+    again = assess(book(), returns, model, (0.95, 0.99), scenarios=4_000, engine=engine, **options)
     assert (again.var, again.es) == (risk.var, risk.es)  # a function of the window
 
 
@@ -79,8 +90,8 @@ def test_longer_horizons_scale_and_counts_are_known_beforehand(model: str, optio
     figures = []
     for horizon in (1, 4):
         request = Request(horizon, 6_000, 1, sampler)
-        fitted = build(model, window(), request, options)
-        assert fitted.count == scenario_count(model, 400, request, options)
+        fitted = build(model, window(periods=250), request, options)
+        assert fitted.count == scenario_count(model, 250, request, options)
         figures.append(values(fitted, request).std(axis=1))
     assert figures[1] / figures[0] == pytest.approx(2.0, abs=0.55)  # today's volatility on its way to the long run's
 
