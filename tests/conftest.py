@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.hosts import follow_host
 from tests.simulated_mps import simulate
 
 # A busy machine is no failure; CI replays the same examples each time, other runs look for new ones.
@@ -42,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    follow_host(config)
     if config.getoption("--device") == "mps" and sys.platform != "darwin":
         simulate(config)
 

@@ -1,0 +1,34 @@
+"""Messages in a data catalog of NautilusTrader v2, written by hand and streamed by a run."""
+
+import pytest
+from nautilus_trader.model import CustomData, DataType, NautilusDataType
+from nautilus_trader.persistence import ParquetDataCatalog, StreamingConfig
+
+from nautilus_metal.actors import RiskActor
+from nautilus_metal.messages import MESSAGES, RiskReport
+from tests.test_messages import EXAMPLES
+from tests.v2.conftest import DAY, Script
+from tests.v2.test_risk_actor import NAMES, config, two
+
+
+def read(path, kind):
+    catalog = ParquetDataCatalog(str(path))
+    return [one.data for one in catalog.query_custom_data(NautilusDataType.Custom(kind.__name__))]
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_a_catalog_gives_back_what_it_was_given(kind, tmp_path):
+    messages = [EXAMPLES[kind](ts=1_700_000_000_000_000_000 + day * DAY) for day in range(5)]
+    catalog = ParquetDataCatalog(str(tmp_path))
+    catalog.write_custom_data([CustomData(DataType(kind.__name__), message) for message in messages])
+    assert [one.to_dict() for one in read(tmp_path, kind)] == [one.to_dict() for one in messages]
+
+
+def test_a_run_streams_its_reports(system, tmp_path):
+    script = Script({NAMES[0]: {60: 1_000}}, hears=(RiskReport,))
+    one = two(system, streaming=StreamingConfig(str(tmp_path))).run([RiskActor(config())], [script])
+    run = str(one.engine.instance_id)
+    one.engine.dispose()
+    ParquetDataCatalog(str(tmp_path)).convert_stream_to_data(run, NautilusDataType.Custom("RiskReport"))
+    assert [message.to_dict() for message in read(tmp_path, RiskReport)] == [one.to_dict() for one in script.heard]
+    assert len(script.heard) == 120
