@@ -80,7 +80,7 @@ class Watcher(Strategy):
         self.note(event.ts_event, "positions", held)
 
     def on_message(self, message: Any) -> None:
-        if isinstance(message, RiskReport) and message.ts_init // DAY % 5:  # every fifth makes a file that can be kept
+        if isinstance(message, RiskReport) and message.ts_init // DAY % 5:  # every fifth is enough of a file
             return
         row = {name: value for name, value in message.to_dict().items() if name not in NOT_COMPARED}
         self.note(message.ts_init, type(message).__name__, row)
