@@ -63,7 +63,7 @@ def _is_catalog(folder: Path) -> bool:
 
 def _stored(folder: Path, instance: str | None) -> list[Any]:
     """Return the reports that a catalog holds: those streamed by one run, else those written."""
-    from nautilus_metal.host.v1_catalog import read_streamed, read_written
+    from nautilus_metal.host.catalog import read_streamed, read_written
     from nautilus_metal.messages import RiskReport
 
     runs = [run for kind in RUNS for run in (folder / kind).glob("*") if run.is_dir()]

@@ -5,15 +5,11 @@ from nautilus_trader.model import CustomData, DataType, NautilusDataType
 from nautilus_trader.persistence import ParquetDataCatalog, StreamingConfig
 
 from nautilus_metal.actors import RiskActor
+from nautilus_metal.host.catalog import read_streamed, read_written
 from nautilus_metal.messages import MESSAGES, RiskReport
 from tests.test_messages import EXAMPLES
 from tests.v2.conftest import DAY, Script
 from tests.v2.test_risk_actor import NAMES, config, two
-
-
-def read(path, kind):
-    catalog = ParquetDataCatalog(str(path))
-    return [one.data for one in catalog.query_custom_data(NautilusDataType.Custom(kind.__name__))]
 
 
 @pytest.mark.parametrize("kind", MESSAGES)
@@ -21,7 +17,7 @@ def test_a_catalog_gives_back_what_it_was_given(kind, tmp_path):
     messages = [EXAMPLES[kind](ts=1_700_000_000_000_000_000 + day * DAY) for day in range(5)]
     catalog = ParquetDataCatalog(str(tmp_path))
     catalog.write_custom_data([CustomData(DataType(kind.__name__), message) for message in messages])
-    assert [one.to_dict() for one in read(tmp_path, kind)] == [one.to_dict() for one in messages]
+    assert [one.to_dict() for one in read_written(tmp_path, kind)] == [one.to_dict() for one in messages]
 
 
 def test_a_run_streams_its_reports(system, tmp_path):
@@ -29,6 +25,8 @@ def test_a_run_streams_its_reports(system, tmp_path):
     one = two(system, streaming=StreamingConfig(str(tmp_path))).run([RiskActor(config())], [script])
     run = str(one.engine.instance_id)
     one.engine.dispose()
+    heard = [message.to_dict() for message in script.heard]
+    assert [one.to_dict() for one in read_streamed(tmp_path, "backtest", run, RiskReport)] == heard
     ParquetDataCatalog(str(tmp_path)).convert_stream_to_data(run, NautilusDataType.Custom("RiskReport"))
-    assert [message.to_dict() for message in read(tmp_path, RiskReport)] == [one.to_dict() for one in script.heard]
-    assert len(script.heard) == 120
+    assert [one.to_dict() for one in read_written(tmp_path, RiskReport)] == heard
+    assert len(heard) == 120
