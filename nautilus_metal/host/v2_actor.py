@@ -89,6 +89,8 @@ class Actor(Follower, DataActor):
         The settings; `component_id` names the actor, else its class does.
     """
 
+    portfolio = None  # 2.x gives an actor none
+
     def __new__(cls, *arguments: Any, **settings: Any) -> "Actor":
         config = _config_among(ActorConfig, arguments, settings)
         own = DataActorConfig(ActorId(config.component_id or cls.__name__), config.log_events, config.log_commands)

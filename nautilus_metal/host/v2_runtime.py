@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from nautilus_trader.model import InstrumentId, Money
+from nautilus_trader.model import AccountType, InstrumentId, Money
 
 from nautilus_metal.errors import HostError
 from nautilus_metal.host.facts import Phase, Priced
@@ -155,7 +155,7 @@ def equity(_portfolio: Any, cache: Any, currency: str, prices: Mapping[str, floa
         account = accounts[str(position.account_id)]
         gain = position.unrealized_pnl(cache.instrument(position.instrument_id).make_price(price))
         amounts.append(gain)
-        if account.is_cash_account:  # which has paid for what it holds
+        if account.account_type == AccountType.CASH:  # which has paid for what it holds
             paid = position.signed_qty * float(position.multiplier) * position.avg_px_open
             amounts.append(Money(paid, gain.currency))
     total = 0.0

@@ -6,32 +6,45 @@ and strategies are one source; only instruments, quotes and the engine are made 
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from nautilus_metal.actors import (
+    AllocationActor,
+    AllocationActorConfig,
+    ForecastActor,
+    ForecastActorConfig,
     HedgeActor,
     HedgeActorConfig,
     MetalEngineActor,
     MetalEngineConfig,
     RiskActor,
     RiskActorConfig,
+    ValidationActor,
+    ValidationActorConfig,
 )
 from nautilus_metal.host import BarType, InstrumentId, OrderSide, Strategy, StrategyConfig
 from nautilus_metal.indicators import MetalBollingerBands, MetalMACD, MetalRSI
 from nautilus_metal.kernels import black_scholes
 from nautilus_metal.messages import (
+    ALLOCATION_TARGET_TOPIC,
+    FORECAST_TOPIC,
     GREEKS_REPORT_TOPIC,
     HEDGE_REQUEST_TOPIC,
+    MODEL_VERDICT_TOPIC,
     RISK_BREACH_TOPIC,
     RISK_REPORT_TOPIC,
+    Forecast,
     RiskReport,
 )
 from strategies.hedger import Hedger, HedgerConfig
+from strategies.rebalancer import Rebalancer, RebalancerConfig
 from strategies.risk_scaled import RiskScaled, RiskScaledConfig
 from strategies.rsi_reversion import RSIReversion, RSIReversionConfig
 from strategies.short_straddle import ShortStraddle, ShortStraddleConfig
+from tests.actors.forecast_cases import save
 from tests.hosts import MAJOR
 
 if MAJOR == 1:
@@ -41,8 +54,16 @@ else:
 
 FILE = Path(__file__).with_name("log_v1.json")
 A, B, C = (f"{name}.XNYS" for name in ("AAA", "BBB", "CCC"))
-TOPICS = (RISK_REPORT_TOPIC, RISK_BREACH_TOPIC, GREEKS_REPORT_TOPIC, HEDGE_REQUEST_TOPIC)
-NOT_COMPARED = ("milliseconds", "pool_hit_rate")  # wall time, and what depends on the pool's past
+TOPICS = (
+    RISK_REPORT_TOPIC,
+    RISK_BREACH_TOPIC,
+    GREEKS_REPORT_TOPIC,
+    HEDGE_REQUEST_TOPIC,
+    ALLOCATION_TARGET_TOPIC,
+    MODEL_VERDICT_TOPIC,
+    FORECAST_TOPIC,
+)
+NOT_COMPARED = ("milliseconds", "pool_hit_rate", "checkpoint")  # wall time, the pool's past, and a file
 DAY = 86_400 * 10**9
 CPU = MetalEngineConfig(device="cpu")
 
@@ -80,7 +101,7 @@ class Watcher(Strategy):
         self.note(event.ts_event, "positions", held)
 
     def on_message(self, message: Any) -> None:
-        if isinstance(message, RiskReport) and message.ts_init // DAY % 5:  # every fifth is enough of a file
+        if isinstance(message, RiskReport | Forecast) and message.ts_init // DAY % 5:  # enough for a file
             return
         row = {name: value for name, value in message.to_dict().items() if name not in NOT_COMPARED}
         self.note(message.ts_init, type(message).__name__, row)
@@ -169,7 +190,31 @@ def hedge() -> list[list[Any]]:
     return log
 
 
-DEMOS = {"demo": demo, "hedge": hedge}
+def watch() -> list[list[Any]]:
+    """Target weights that are traded, verdicts on a risk model, forecasts of a network with given weights."""
+    log: list[list[Any]] = []
+    market, names = Market(), (A, B, C)
+    for name, closes in zip(names, walks(9, 200, 0.012, 0.02, 0.015), strict=True):
+        market.stock(name, closes)
+    kinds = tuple(map(daily, names))
+    risk = RiskActorConfig(
+        bar_types=kinds, window=150, min_observations=100, model="normal", levels=(0.95,), on_bar=True
+    )
+    allocation = AllocationActorConfig(bar_types=kinds, window=150, min_observations=60, objective="minimum_variance")
+    with TemporaryDirectory() as folder:
+        forecast = ForecastActorConfig(checkpoint=save(Path(folder) / "network.pt"), bar_types=kinds[:1])
+        actors = [
+            MetalEngineActor(CPU),
+            RiskActor(risk),
+            AllocationActor(allocation),
+            ValidationActor(ValidationActorConfig(actual_pnl=True, publish_every=10)),
+            ForecastActor(forecast),
+        ]
+        market.run(actors, [Watcher(log, A), Rebalancer(RebalancerConfig(capital=1e6, order_id_tag="004"))], log)
+    return log
+
+
+DEMOS = {"demo": demo, "hedge": hedge, "watch": watch}
 
 
 def run(name: str) -> list[list[Any]]:

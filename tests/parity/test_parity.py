@@ -1,4 +1,4 @@
-"""The events of two demos are the same under each version of NautilusTrader, to the last row.
+"""The events of three demos are the same under each version of NautilusTrader, to the last row.
 
 There is no documented difference in what the demos show: what does differ between the hosts (see the README) is an
 order of delivery on which nothing here depends.
@@ -31,6 +31,7 @@ def differences(found, expected, place=""):
 KINDS = {
     "demo": {"indicators", "positions", "order", "RiskReport", "RiskBreach"},
     "hedge": {"indicators", "order", "RiskReport", "GreeksReport", "HedgeRequest"},
+    "watch": {"indicators", "order", "RiskReport", "AllocationTarget", "ModelVerdict", "Forecast"},
 }
 
 
