@@ -13,7 +13,7 @@ NEEDS_V1 = (
     *("tests/actors/", "tests/backtests/", "tests/bench/", "tests/cli/", "tests/indicators/", "tests/live/"),
     *("tests/strategies/", "tests/kernels/test_averages.py", "tests/test_readme.py"),
     *("tests/host/test_catalog.py", "tests/host/test_gate_route.py", "tests/host/test_replay_data.py"),
-    "tests/host/test_tearsheet.py",
+    *("tests/host/test_averages.py", "tests/host/test_tearsheet.py"),
     *("tests/parity/host_v1", "nautilus_metal/host/v1", "strategies/", "backtests/"),
 )
 LEFT_OUT = NEEDS_V2 if MAJOR == 1 else NEEDS_V1

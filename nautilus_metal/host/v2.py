@@ -3,21 +3,18 @@
 from typing import Any
 
 from nautilus_trader.common import ImportableActorConfig
-from nautilus_trader.indicators import MovingAverageType
 from nautilus_trader.model import Bar, BarType, ComponentId, InstrumentId, PriceType, QuoteTick, TradeTick
 
 from nautilus_metal.host.v2_actor import Actor, Strategy
+from nautilus_metal.host.v2_averages import (
+    MovingAverageConvergenceDivergence,
+    MovingAverageType,
+    RelativeStrengthIndex,
+    moving_average,
+)
 from nautilus_metal.host.v2_component import Component
 from nautilus_metal.host.v2_config import ActorConfig, StrategyConfig, settings_of
-from nautilus_metal.host.v2_indicators import (
-    Indicator,
-    MovingAverageConvergenceDivergence,
-    RelativeStrengthIndex,
-    log_warning,
-    moving_average,
-    moving_average_type,
-    price_type_of,
-)
+from nautilus_metal.host.v2_indicators import Indicator, log_warning, moving_average_type, price_type_of
 from nautilus_metal.host.v2_messages import Data, custom_data, message_topic
 from nautilus_metal.host.v2_missing import (
     Controller,

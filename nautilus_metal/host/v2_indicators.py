@@ -6,7 +6,7 @@ from typing import Any
 from nautilus_trader.common import Logger
 from nautilus_trader.model import PriceType
 
-from nautilus_metal.errors import HostError
+from nautilus_metal.host.v2_averages import MovingAverageType
 from nautilus_metal.host.v2_failures import guarded
 
 _HANDLERS = ("handle_bar", "handle_quote_tick", "handle_trade_tick")
@@ -66,9 +66,10 @@ class Indicator:
         self.initialized = value
 
 
-def moving_average_type(_value: Any) -> Any:
-    """Raise: it is an average of 1.x that is asked for."""
-    raise _needs_v1()
+def moving_average_type(value: Any) -> Any:
+    """Return 1.x's `MovingAverageType` that is `value`, a member or a member's name, or None."""
+    name = value.name if isinstance(value, MovingAverageType) else str(value).upper()
+    return MovingAverageType.__members__.get(name)
 
 
 def price_type_of(value: Any) -> Any:
@@ -84,26 +85,3 @@ def log_warning(source: str, message: str) -> None:
     """Log a warning where the host logs, and by Python's `logging`, as nothing tells whether the host does."""
     Logger(source).warning(message)
     logging.getLogger(f"nautilus_metal.{source}").warning(message)
-
-
-def moving_average(period: int, ma_type: Any) -> Any:
-    """Raise: it is the average of 1.x that is asked for."""
-    raise _needs_v1()
-
-
-class RelativeStrengthIndex:
-    """Raises: it is the index of 1.x that is asked for."""
-
-    def __init__(self, *_settings: Any) -> None:
-        raise _needs_v1()
-
-
-class MovingAverageConvergenceDivergence(RelativeStrengthIndex):
-    """Raises, as the above."""
-
-
-def _needs_v1() -> HostError:
-    return HostError(
-        "`convention` \"nautilus_v1\" needs NautilusTrader v1, whose built-in indicators it follows step by step; "
-        'those of v2 have the numbers of "standard"'
-    )

@@ -70,9 +70,23 @@ def test_a_failing_indicator_makes_the_run_fail(system):
     assert caught.value.__notes__[0] == "raised in Broken.handle_bar"
 
 
-def test_the_numbers_of_v1_need_v1():
-    with pytest.raises(HostError, match=r"needs NautilusTrader v1"):
-        MetalRSI(14, convention="nautilus_v1")
+def test_v1s_convention_is_there_in_streams_and_in_histories():
+    closes = walk(5, 80)
+    for made in (MetalRSI(14, "nautilus_v1", ma_type="WILDER"), MetalMACD(12, 26, 9, "nautilus_v1")):
+        for close in closes.tolist():
+            made.update_raw(close)
+        history = made.compute(closes)
+        last = history[-1] if isinstance(history, np.ndarray) else history.value[-1]
+        assert made.value == pytest.approx(last, rel=1e-9)
+    bands = MetalBollingerBands(20, 2.0, "nautilus_v1", ma_type="EXPONENTIAL")
+    for close in closes.tolist():
+        bands.update_raw(close)
+    assert bands.upper == pytest.approx(bands.compute(closes).upper[-1], rel=1e-9)
+
+
+def test_an_average_that_only_v1_has_needs_v1():
+    with pytest.raises(HostError, match="`ma_type` VARIABLE_INDEX_DYNAMIC needs NautilusTrader v1"):
+        MetalRSI(14, convention="nautilus_v1", ma_type="VARIABLE_INDEX_DYNAMIC")
 
 
 def test_a_price_type_has_v1s_names():
