@@ -8,8 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def child(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "tests.v2.live_child", *arguments]
+def child(*arguments: str, module: str = "tests.v2.live_child") -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
 
 
@@ -33,3 +33,13 @@ def test_a_failure_makes_a_live_run_fail():
     assert done.returncode == 1
     assert "InputError: failed on purpose" in done.stderr
     assert "raised in" in done.stderr
+
+
+def test_a_node_with_data_history_and_the_sandbox():
+    done = child(module="tests.v2.live_market")
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert (seen["bars"], seen["fills"], seen["quantity"]) == (12, [100.0], 100.0)
+    assert seen["reports"] >= 12, "a report for each bar, and one for the fill"
+    assert seen["var"] > 0, "the requested history did not reach the RiskActor"
+    assert seen["hedges"] == ["AAA.XNYS"]
