@@ -12,6 +12,7 @@ from nautilus_trader.common import ImportableActorConfig, LoggerConfig, LogLevel
 from nautilus_trader.execution import MakerTakerFeeModel
 from nautilus_trader.model import NautilusDataType
 from nautilus_trader.persistence import ParquetDataCatalog
+from nautilus_trader.trading import ImportableStrategyConfig
 
 from nautilus_metal.messages import RiskReport
 from tests.v2.conftest import Script, bar_type, bars, equity
@@ -65,6 +66,16 @@ def test_it_gives_the_reports_of_the_engine(catalog, system, chunk_size):
     made.dispose()
     assert len(in_engine.heard) == 120
     assert [one.levels for one in in_node.heard] == [one.levels for one in in_engine.heard]
+
+
+def test_a_strategy_of_this_project_by_its_path(catalog):
+    made = node(catalog)
+    paths = ("strategies.rsi_reversion:RSIReversion", "strategies.rsi_reversion:RSIReversionConfig")
+    kinds = [str(bar_type(NAMES[1]))]
+    made.add_strategy_from_config("run", ImportableStrategyConfig(*paths, {"bar_types": kinds, "notional": 5_000.0}))
+    (result,) = made.run()
+    assert result.total_orders >= 2
+    made.dispose()
 
 
 def test_a_setting_that_is_wrong_is_refused_by_name(catalog):

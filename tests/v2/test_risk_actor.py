@@ -106,6 +106,15 @@ def test_importable_by_strings(system):
     assert script.heard[-1].var(0.99) > 0
 
 
+def test_what_is_saved_is_loaded_in_another_run(system):
+    first, second = RiskActor(config()), RiskActor(config())
+    two(system).run([first])
+    second.on_load(first.on_save())
+    kept, loaded = (one._bars.window.returns(NAMES) for one in (first, second))
+    np.testing.assert_array_equal(loaded, kept)
+    assert len(loaded) == 100
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
