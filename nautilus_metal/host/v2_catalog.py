@@ -7,6 +7,8 @@ import pyarrow as pa
 from nautilus_trader.model import NautilusDataType
 from nautilus_trader.persistence import ParquetDataCatalog
 
+from nautilus_metal.host.closes import closes_of
+
 
 def read_streamed(folder: Path, kind: str, instance_id: str, message: Any) -> list[Any]:
     """Return the messages of one class that a run has streamed into a catalog.
@@ -35,3 +37,8 @@ def read_written(folder: Path, message: Any) -> list[Any]:
     """Return the messages of one class that were written into a catalog."""
     catalog = ParquetDataCatalog(str(folder))
     return [row.data for row in catalog.query_custom_data(NautilusDataType.Custom(message.__name__))]
+
+
+def read_closes(folder: Path) -> dict[str, tuple[Any, Any]]:
+    """Return the closes of all bars that a catalog holds: by instrument UNIX nanoseconds, ascending, and prices."""
+    return closes_of(ParquetDataCatalog(str(folder)).query_bars())

@@ -1,5 +1,6 @@
 """Actors in a BacktestNode of v2, by importable paths, from a catalog."""
 
+import numpy as np
 import pytest
 from nautilus_trader.backtest import (
     BacktestDataConfig,
@@ -14,8 +15,9 @@ from nautilus_trader.model import NautilusDataType
 from nautilus_trader.persistence import ParquetDataCatalog
 from nautilus_trader.trading import ImportableStrategyConfig
 
+from nautilus_metal.host.catalog import read_closes
 from nautilus_metal.messages import RiskReport
-from tests.v2.conftest import Script, bar_type, bars, equity
+from tests.v2.conftest import DAY, Script, bar_type, bars, equity
 from tests.v2.test_risk_actor import NAMES, SETTINGS, closes, config, two
 
 PATHS = ("nautilus_metal.actors:RiskActor", "nautilus_metal.actors:RiskActorConfig")
@@ -30,6 +32,13 @@ def catalog(tmp_path):
     for instrument, prices in zip(instruments, closes(), strict=True):
         made.write_bars(bars(instrument, prices))
     return tmp_path
+
+
+def test_closes_of_a_catalog(catalog):
+    for name, prices in zip(NAMES, closes(), strict=True):
+        times, found = read_closes(catalog)[name]
+        np.testing.assert_array_equal(found, prices)
+        assert times.tolist() == [day * DAY for day in range(1, 121)]
 
 
 def node(path, chunk_size=None):
