@@ -18,7 +18,7 @@ GPU_KINDS = ("mps", "cuda")
 # Tests by path that name the CPU themselves or compute nothing: on another device only those of them that ask for one
 # run again.
 HOST_ONLY = (
-    *("bench/", "host/", "kernels/", "live/", "report/"),
+    *("bench/", "host/", "kernels/", "live/", "parity/", "report/"),
     *("cli/test_bench", "cli/test_cli", "cli/test_live", "cli/test_sweep", "cli/test_validate", "cli/test_var"),
     *("compat/test_loop.py::test_the_loop_is_never_blocked", "engine/test_fused_", "engine/test_graphs"),
     *("risk/test_pricing", "risk/test_study", "risk/test_team", "risk/test_validation"),

@@ -16,6 +16,9 @@ from nautilus_metal.host.v2_node import Bus, join, wait
 
 make_runs_fail()
 
+_NAMES = ("strategy_id", "order_id_tag")
+_PASSED = tuple(name for name in StrategyConfig.__annotations__ if name not in _NAMES)
+
 
 class Follower:
     """What actors and strategies of ours share: callbacks that are followed, a message bus, and 1.x's spellings."""
@@ -117,12 +120,9 @@ class Strategy(Follower, HostStrategy):
     def __new__(cls, *arguments: Any, **settings: Any) -> "Strategy":
         config = _config_among(StrategyConfig, arguments, settings)
         name = config.strategy_id or f"{cls.__name__}-{config.order_id_tag or '000'}"
-        own = HostStrategyConfig(
-            strategy_id=StrategyId(name),
-            order_id_tag=name.rpartition("-")[2],
-            log_events=config.log_events,
-            log_commands=config.log_commands,
-        )
+        passed = {name: getattr(config, name) for name in _PASSED}
+        tag = name.rpartition("-")[2]
+        own = HostStrategyConfig(strategy_id=StrategyId(name), order_id_tag=tag, **passed)
         return super().__new__(cls, own)
 
     def __init__(self, config: StrategyConfig | None = None) -> None:

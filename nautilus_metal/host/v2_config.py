@@ -92,12 +92,21 @@ class StrategyConfig(Settings, HostStrategyConfig):
     ----------
     strategy_id, order_id_tag : str, optional
         Its name, and the end of that; the name of its class, and "000", where not given.
+    use_uuid_client_order_ids, use_hyphens_in_client_order_ids : bool, default False and True
+        As the host has them.
+    manage_contingent_orders, manage_gtd_expiry, manage_stop : bool, default False
+        As the host has them.
     log_events, log_commands : bool, default True
         As the host has them.
     """
 
     strategy_id: str | None = None
     order_id_tag: str | None = None
+    use_uuid_client_order_ids: bool = False
+    use_hyphens_in_client_order_ids: bool = True
+    manage_contingent_orders: bool = False
+    manage_gtd_expiry: bool = False
+    manage_stop: bool = False
     log_events: bool = True
     log_commands: bool = True
 
