@@ -82,20 +82,25 @@ class Bus:
         self._kept: list[tuple[str, Callable[[Any], None]]] = []
 
     def subscribe(self, topic: str, handler: Callable[[Any], None]) -> None:
-        """Hear what is published at a topic."""
+        """Hear what is published at a topic; a handler that does hears it once."""
+        if self._of(topic, handler):
+            return
         kept = guarded(handler, f"{self.owner.id}'s handler of {topic}", self.owner)
         self._kept.append((topic, kept))
         self.owner.subscribe_topic(topic, kept)
 
     def unsubscribe(self, topic: str, handler: Callable[[Any], None]) -> None:
         """Hear it no longer."""
-        for kept in [one for one in self._kept if one[0] == topic and one[1].__wrapped__ == handler]:
+        for kept in self._of(topic, handler):
             self._kept.remove(kept)
             self.owner.unsubscribe_topic(*kept)
 
     def publish(self, topic: str, message: Any) -> None:
         """Publish any object."""
         self.owner.publish_message(topic, message)
+
+    def _of(self, topic: str, handler: Callable[[Any], None]) -> list[tuple[str, Callable[[Any], None]]]:
+        return [one for one in self._kept if one[0] == topic and one[1].__wrapped__ == handler]
 
     def renew(self) -> None:
         """Subscribe again what a reset of the host has dropped."""

@@ -51,3 +51,20 @@ def test_a_good_run_after_a_failed_one_is_good(system):
         system().add(NAME, walk(1, 30)).run([bad])
     system().add(NAME, walk(1, 30)).run([good])
     assert good.bars == 30
+
+
+def test_a_handler_that_subscribes_at_each_start_hears_once(system):
+    heard: list = []
+
+    class Ear(Actor):
+        def on_start(self) -> None:
+            self.subscribe_bars(bar_type(NAME))
+            self.msgbus.subscribe("topic", heard.append)
+
+        def on_bar(self, bar) -> None:
+            self.msgbus.publish("topic", 1)
+
+    one = system().add(NAME, walk(1, 5)).run([Ear()])
+    one.engine.reset()
+    one.engine.run()
+    assert len(heard) == 10
