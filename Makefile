@@ -3,7 +3,10 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-mps check bench soak clean
+VENV_V2 := .venv-v2
+STAMP_V2 := $(VENV_V2)/.installed
+
+.PHONY: demo test test-mps test-v2 check bench soak clean
 
 demo: $(STAMP)
 	$(BIN)/nautilus-metal backtest portfolio_risk
@@ -17,6 +20,10 @@ MPS := $(BIN)/python -m pytest --device mps
 test-mps: $(STAMP)
 	$(MPS)
 	$(MPS) --mps-torch oldest -m gpu
+
+# What runs under NautilusTrader v2, in an environment of its own, which needs Python 3.13.
+test-v2: $(STAMP_V2)
+	$(VENV_V2)/bin/python -m pytest tests/v2 tests/parity tests/host tests/test_messages.py tests/test_package.py
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -42,6 +49,21 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing nautilus_metal and its extras: a few minutes the first time"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fast,test,dev]'
 	@touch $(STAMP)
+
+PYTHONS_V2 := python3.13 python3.14 $(wildcard $(HOME)/.pyenv/versions/3.1[34].*/bin/python) python3
+
+$(STAMP_V2): pyproject.toml constraints-v2.txt
+	@python=; for candidate in $(PYTHONS_V2); do \
+	  if $$candidate -c 'import sys; sys.exit(not (3, 13) <= sys.version_info < (3, 15))' 2>/dev/null; then \
+	    python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "NautilusTrader v2 needs Python 3.13 or 3.14, and none was found: install one, then run make again." >&2; exit 1; \
+	fi; \
+	test -x $(VENV_V2)/bin/python || $$python -m venv $(VENV_V2)
+	@echo "Installing nautilus_metal with NautilusTrader v2: a few minutes the first time"
+	$(VENV_V2)/bin/python -m pip install --quiet --constraint constraints-v2.txt --editable '.[fast,test]'
+	@touch $(STAMP_V2)
 
 clean:
 	rm -rf out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

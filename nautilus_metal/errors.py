@@ -30,3 +30,7 @@ class Cancelled(MetalError):
 
 class TrainingError(MetalError, ArithmeticError):
     """A training cannot go on: its loss is not finite. The message says where that began."""
+
+
+class HostError(MetalError, NotImplementedError):
+    """The installed NautilusTrader lacks what was asked for. The message says what, and which version has it."""

@@ -4,11 +4,9 @@ from collections import Counter
 from math import floor, inf, isfinite
 from typing import Any
 
-from nautilus_trader.config import StrategyConfig
-from nautilus_trader.model.enums import OrderSide, TimeInForce
-from nautilus_trader.model.identifiers import InstrumentId
-from nautilus_trader.trading.strategy import Strategy
+from nautilus_trader.model import InstrumentId
 
+from nautilus_metal.host import OrderSide, Strategy, StrategyConfig, TimeInForce
 from nautilus_metal.messages import HEDGE_REQUEST_TOPIC, HedgeRequest
 from strategies.positions import require
 

@@ -3,14 +3,10 @@
 from math import floor, isfinite
 from typing import Any
 
-from nautilus_trader.config import StrategyConfig
-from nautilus_trader.model.data import BarType
-from nautilus_trader.model.enums import OrderSide
-from nautilus_trader.model.identifiers import InstrumentId, PositionId
-from nautilus_trader.model.instruments import Instrument
-from nautilus_trader.trading.strategy import Strategy
+from nautilus_trader.model import BarType, InstrumentId, PositionId
 
 from nautilus_metal.errors import InputError
+from nautilus_metal.host import OrderSide, Strategy, StrategyConfig
 
 
 def require(holds: bool, name: str, requirement: str, value: object) -> None:
@@ -59,7 +55,7 @@ class Slot:
 
     __slots__ = ("bar_type", "indicator", "instrument", "price", "quantity")
 
-    def __init__(self, instrument: Instrument, bar_type: BarType, indicator: Any) -> None:
+    def __init__(self, instrument: Any, bar_type: BarType, indicator: Any) -> None:
         self.instrument = instrument
         self.bar_type = bar_type
         self.indicator = indicator

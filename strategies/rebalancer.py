@@ -4,11 +4,9 @@ from collections import Counter
 from math import floor
 from typing import Any
 
-from nautilus_trader.config import StrategyConfig
-from nautilus_trader.model.enums import OrderSide, PriceType, TimeInForce
-from nautilus_trader.model.identifiers import InstrumentId
-from nautilus_trader.trading.strategy import Strategy
+from nautilus_trader.model import InstrumentId
 
+from nautilus_metal.host import OrderSide, PriceType, Strategy, StrategyConfig, TimeInForce, price_of
 from nautilus_metal.messages import ALLOCATION_TARGET_TOPIC, AllocationTarget
 from strategies.positions import require
 
@@ -261,7 +259,7 @@ class Rebalancer(Strategy):
 
     def _price(self, name: InstrumentId) -> float | None:
         for kind in (PriceType.LAST, PriceType.MID):
-            price = self.cache.price(name, kind)
+            price = price_of(self.cache, name, kind)
             if price is not None:
                 return float(price)
         return None

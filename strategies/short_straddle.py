@@ -2,11 +2,19 @@
 
 from typing import Any
 
-from nautilus_trader.config import StrategyConfig
-from nautilus_trader.model.enums import OrderSide, PriceType, TimeInForce
-from nautilus_trader.model.identifiers import InstrumentId
-from nautilus_trader.trading.strategy import Strategy
+from nautilus_trader.model import InstrumentId
 
+from nautilus_metal.host import (
+    OptionContract,
+    OrderSide,
+    PriceType,
+    Strategy,
+    StrategyConfig,
+    TimeInForce,
+    instruments_of,
+    price_of,
+    quote_tick,
+)
 from strategies.positions import require
 
 NANOSECONDS_PER_DAY = 86_400_000_000_000
@@ -64,12 +72,12 @@ class ShortStraddle(Strategy):
 
     def _straddle(self) -> list[Any]:
         """Choose expiry and strike among the options that are quoted as calls and as puts."""
-        spot = self.cache.price(self.config.underlying, PriceType.LAST)
+        spot = price_of(self.cache, self.config.underlying, PriceType.LAST)
         now = self.clock.timestamp_ns()
         first = now + int(self.config.min_days * NANOSECONDS_PER_DAY)
         last = self.config.last_expiry_ns or 2**63
         pairs: dict[tuple[int, float], list[Any]] = {}
-        for option in self.cache.instruments(underlying=self.config.underlying.symbol.value):
+        for option in self._options():
             if first <= option.expiration_ns <= last and self._quoted(option, now):
                 pairs.setdefault((option.expiration_ns, float(option.strike_price)), []).append(option)
         whole = [key for key, options in pairs.items() if len(options) == 2]
@@ -79,6 +87,11 @@ class ShortStraddle(Strategy):
         strike = min((k for expiry, k in whole if expiry == nearest), key=lambda k: abs(k - float(spot)))
         return pairs[nearest, strike]
 
+    def _options(self) -> list[Any]:
+        symbol = self.config.underlying.symbol.value
+        options = (one for one in instruments_of(self.cache) if isinstance(one, OptionContract))
+        return [option for option in options if option.underlying == symbol]
+
     def _quoted(self, option: Any, now: int) -> bool:
-        quote = self.cache.quote_tick(option.id)
+        quote = quote_tick(self.cache, option.id)
         return quote is not None and now - quote.ts_event < NANOSECONDS_PER_DAY

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.hosts import follow_host
 from tests.simulated_mps import simulate
 
 # A busy machine is no failure; CI replays the same examples each time, other runs look for new ones.
@@ -17,7 +18,7 @@ GPU_KINDS = ("mps", "cuda")
 # Tests by path that name the CPU themselves, compute nothing, or start processes that know no simulated device: on
 # another device only those of them that ask for one run again.
 HOST_ONLY = (
-    *("actors/test_validation_actor", "actors/test_validation_days", "bench/", "host/", "kernels/", "live/"),
+    *("actors/test_validation_actor", "actors/test_validation_days", "bench/", "host/", "kernels/", "live/", "parity/"),
     *("cli/test_bench", "cli/test_cli", "cli/test_live", "cli/test_sweep", "cli/test_validate", "cli/test_var"),
     *("compat/test_environment.py::test_debugging_shows", "compat/test_environment.py::test_forced_to_the_cpu_no"),
     *("compat/test_environment.py::test_importing", "compat/test_environment.py::test_without"),
@@ -44,6 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    follow_host(config)
     if config.getoption("--device") == "mps" and sys.platform != "darwin":
         simulate(config)
 

@@ -5,7 +5,6 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from nautilus_metal.errors import InputError
 from nautilus_metal.messages import (
@@ -147,15 +146,6 @@ def test_no_digit_is_lost_in_arrow(var):
 
 def test_an_unknown_figure_stays_none():
     assert RiskReport.from_arrow(report(drift=None).to_arrow())[0].drift is None
-
-
-@pytest.mark.parametrize("kind", MESSAGES)
-def test_a_catalog_gives_back_what_it_was_given(kind, tmp_path):
-    catalog = ParquetDataCatalog(str(tmp_path))
-    messages = [EXAMPLES[kind](ts=1_700_000_000_000_000_000 + day * 86_400_000_000_000) for day in range(5)]
-    catalog.write_data(messages)
-    back = [data.data for data in catalog.query(kind)]
-    assert [message.to_dict() for message in back] == [message.to_dict() for message in messages]
 
 
 def test_no_name_is_the_beginning_of_another():

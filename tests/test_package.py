@@ -131,8 +131,12 @@ def _name(requirement: str) -> str:
     return re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-")
 
 
-def test_constraints_hold_names_and_versions_only():
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+CONSTRAINTS = pytest.mark.parametrize("file", ["constraints.txt", "constraints-v2.txt"])
+
+
+@CONSTRAINTS
+def test_constraints_hold_names_and_versions_only(file):
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     assert lines
     odd = [line for line in lines if not re.fullmatch(r"[A-Za-z0-9][\w.-]*==\d+(\.\w+)*", line)]
     assert not odd
@@ -140,11 +144,27 @@ def test_constraints_hold_names_and_versions_only():
     assert len(set(names)) == len(names)
 
 
-def test_constraints_pin_every_requirement():
-    extras = PROJECT["optional-dependencies"].values()
+@CONSTRAINTS
+def test_constraints_pin_every_requirement(file):
+    unused = {"dev"} if file == "constraints-v2.txt" else set()  # style, types and rooms are checked once
+    extras = [lines for extra, lines in PROJECT["optional-dependencies"].items() if extra not in unused]
     wanted = {_name(line) for line in [*PROJECT["dependencies"], *(line for extra in extras for line in extra)]}
-    pinned = {_name(line) for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()}
+    pinned = {_name(line) for line in (ROOT / file).read_text(encoding="utf-8").splitlines()}
     assert wanted - pinned <= {"nautilus-metal"}
+
+
+def test_the_host_is_pinned_to_one_version_of_each_kind():
+    pinned = [(ROOT / file).read_text(encoding="utf-8") for file in ("constraints.txt", "constraints-v2.txt")]
+    assert "nautilus_trader==1." in pinned[0]
+    assert "nautilus_trader==2." in pinned[1]
+
+
+def test_only_the_host_room_asks_which_version_it_is():
+    """Actors, indicators, messages and the rest are written once."""
+    asks = re.compile(r"\bMAJOR\b|nautilus_trader\.__version__|version\(.nautilus|host\.(v1|v2|version|words)")
+    files = [path for path in (ROOT / "nautilus_metal").rglob("*.py") if path.parent.name != "host"]
+    assert len(files) > 100
+    assert not [str(path) for path in files if asks.search(path.read_text(encoding="utf-8"))]
 
 
 def test_the_console_script_leads_to_a_function():

@@ -1,8 +1,8 @@
 """What a RiskGate says on the message bus."""
 
-from nautilus_metal.host import Data, custom_data
+from nautilus_metal.host import Data, custom_data, message_topic
 
-GATE_DECISION_TOPIC = "data.GateDecision*"
+GATE_DECISION_TOPIC = message_topic("GateDecision")
 
 
 @custom_data

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nautilus_metal.cli.options import BacktestOptions, add_options, parsed
-from nautilus_metal.errors import DeviceError, InputError, TeamError
+from nautilus_metal.errors import DeviceError, HostError, InputError, TeamError
 
 FOLDER = "backtests"
 USAGE_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
@@ -40,6 +40,8 @@ def load(name: str) -> Run:
     ------
     InputError
         There is no backtest of that name, or it has no function `run`.
+    HostError
+        It is written for another version of NautilusTrader.
     """
     found = backtests()
     if name not in found:
@@ -54,7 +56,12 @@ def load(name: str) -> Run:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("nautilus_trader."):
+            raise
+        raise HostError(f"backtest {name!r} needs NautilusTrader v1: it uses {error.name}") from None
     run: Run | None = getattr(module, "run", None)
     if run is None:
         raise InputError(f"{script} must have a function `run(options)`")
@@ -89,7 +96,7 @@ def guarded(action: Callable[[], int]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails again
         return PIPE_CLOSED
-    except (InputError, DeviceError, TeamError) as error:
+    except (InputError, DeviceError, HostError, TeamError) as error:
         print(f"nautilus-metal: {error}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:

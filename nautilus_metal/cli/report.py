@@ -44,7 +44,7 @@ def _made(folder: Path, instance: str | None) -> tuple[str, list[str]]:
     from nautilus_metal.report.saved import SUMMARY, load_run, read_summary, run_of_reports
 
     if _is_catalog(folder) and not (folder / SUMMARY).exists():
-        from nautilus_metal.host.v1_catalog import read_closes
+        from nautilus_metal.host.catalog import read_closes
 
         title = f"Risk reports of {folder.resolve().name}"
         run = run_of_reports(_stored(folder, instance), title, read_closes(folder))
@@ -63,7 +63,7 @@ def _is_catalog(folder: Path) -> bool:
 
 def _stored(folder: Path, instance: str | None) -> list[Any]:
     """Return the reports that a catalog holds: those streamed by one run, else those written."""
-    from nautilus_metal.host.v1_catalog import read_streamed, read_written
+    from nautilus_metal.host.catalog import read_streamed, read_written
     from nautilus_metal.messages import RiskReport
 
     runs = [run for kind in RUNS for run in (folder / kind).glob("*") if run.is_dir()]

@@ -4,47 +4,17 @@ Everything that indicators, messages and actors need from the host library is a 
 one source of them can serve several major versions of the host.
 """
 
-from nautilus_metal.host.v1 import (
-    Actor,
-    ActorConfig,
-    Bar,
-    BarType,
-    Component,
-    ComponentId,
-    Data,
-    Indicator,
-    InstrumentId,
-    QuoteTick,
-    TradeTick,
-    custom_data,
-    moving_average,
-)
-from nautilus_metal.host.v1_config_check import NodeSettings
-from nautilus_metal.host.v1_gate import (
-    Controller,
-    OrderIntent,
-    OrderRoute,
-    Ruling,
-    Sizes,
-    set_trading_state,
-    trading_state,
-)
-from nautilus_metal.host.v1_indicators import (
-    MovingAverageConvergenceDivergence,
-    MovingAverageType,
-    PriceType,
-    RelativeStrengthIndex,
-    log_warning,
-    moving_average_type,
-    price_type_of,
-)
-from nautilus_metal.host.v1_live import LiveNode, importable_actor, importable_controller, settings_of
-from nautilus_metal.host.v1_options import (
+from typing import TYPE_CHECKING
+
+from nautilus_metal.host.facts import (
+    Holding,
     OptionFacts,
+    Phase,
     Priced,
     Quote,
     Tradable,
-    follow_option_greeks,
+)
+from nautilus_metal.host.options import (
     held_by,
     last_quote,
     last_trade,
@@ -52,38 +22,133 @@ from nautilus_metal.host.v1_options import (
     newest_price,
     option_facts,
     quote_mid,
-    subscribe_option,
     tradable,
     yield_of_curve,
 )
-from nautilus_metal.host.v1_replay import ReplayDataClient, ReplayDataClientFactory
-from nautilus_metal.host.v1_replay_config import ReplayDataClientConfig, ReplayFaults
-from nautilus_metal.host.v1_replay_data import ReplayData
-from nautilus_metal.host.v1_runtime import (
-    Holding,
-    Phase,
-    after_time_stamp,
+from nautilus_metal.host.orders import OrderIntent, Ruling, Sizes
+from nautilus_metal.host.phases import degrade, move, recover
+from nautilus_metal.host.reading import (
     bar_interval_ns,
-    broadcast,
-    degrade,
-    equity,
-    event_loop,
-    every,
     exchange_rate,
-    find,
-    follow_fills,
-    follow_run,
     holdings,
     last_price,
-    later,
-    move,
-    offer,
-    offers,
-    post,
-    publish,
-    recover,
-    request_history,
 )
+from nautilus_metal.host.version import MAJOR
+from nautilus_metal.host.words import OptionContract, OrderSide, TimeInForce, instruments_of, price_of, quote_tick
+
+if TYPE_CHECKING or MAJOR == 1:
+    from nautilus_metal.host.v1 import (
+        Actor,
+        ActorConfig,
+        Bar,
+        BarType,
+        Component,
+        ComponentId,
+        Data,
+        Indicator,
+        InstrumentId,
+        QuoteTick,
+        Strategy,
+        StrategyConfig,
+        TradeTick,
+        custom_data,
+        moving_average,
+    )
+    from nautilus_metal.host.v1_config_check import NodeSettings
+    from nautilus_metal.host.v1_gate import (
+        Controller,
+        OrderRoute,
+        set_trading_state,
+        trading_state,
+    )
+    from nautilus_metal.host.v1_indicators import (
+        MovingAverageConvergenceDivergence,
+        MovingAverageType,
+        PriceType,
+        RelativeStrengthIndex,
+        log_warning,
+        moving_average_type,
+        price_type_of,
+    )
+    from nautilus_metal.host.v1_live import LiveNode, importable_actor, importable_controller, settings_of
+    from nautilus_metal.host.v1_replay import ReplayDataClient, ReplayDataClientFactory
+    from nautilus_metal.host.v1_replay_config import ReplayDataClientConfig, ReplayFaults
+    from nautilus_metal.host.v1_replay_data import ReplayData
+    from nautilus_metal.host.v1_runtime import (
+        after_time_stamp,
+        broadcast,
+        equity,
+        event_loop,
+        every,
+        find,
+        follow_fills,
+        follow_option_greeks,
+        follow_run,
+        later,
+        message_topic,
+        offer,
+        offers,
+        post,
+        publish,
+        request_history,
+        subscribe_option,
+    )
+else:
+    from nautilus_metal.host.v2 import (
+        Actor,
+        ActorConfig,
+        Bar,
+        BarType,
+        Component,
+        ComponentId,
+        Controller,
+        Data,
+        Indicator,
+        InstrumentId,
+        LiveNode,
+        MovingAverageConvergenceDivergence,
+        MovingAverageType,
+        NodeSettings,
+        OrderRoute,
+        PriceType,
+        QuoteTick,
+        RelativeStrengthIndex,
+        ReplayData,
+        ReplayDataClient,
+        ReplayDataClientConfig,
+        ReplayDataClientFactory,
+        ReplayFaults,
+        Strategy,
+        StrategyConfig,
+        TradeTick,
+        after_time_stamp,
+        broadcast,
+        custom_data,
+        equity,
+        event_loop,
+        every,
+        find,
+        follow_fills,
+        follow_option_greeks,
+        follow_run,
+        importable_actor,
+        importable_controller,
+        later,
+        log_warning,
+        message_topic,
+        moving_average,
+        moving_average_type,
+        offer,
+        offers,
+        post,
+        price_type_of,
+        publish,
+        request_history,
+        set_trading_state,
+        settings_of,
+        subscribe_option,
+        trading_state,
+    )
 
 __all__ = [
     "Actor",
@@ -101,9 +166,11 @@ __all__ = [
     "MovingAverageConvergenceDivergence",
     "MovingAverageType",
     "NodeSettings",
+    "OptionContract",
     "OptionFacts",
     "OrderIntent",
     "OrderRoute",
+    "OrderSide",
     "Phase",
     "PriceType",
     "Priced",
@@ -117,6 +184,9 @@ __all__ = [
     "ReplayFaults",
     "Ruling",
     "Sizes",
+    "Strategy",
+    "StrategyConfig",
+    "TimeInForce",
     "Tradable",
     "TradeTick",
     "after_time_stamp",
@@ -136,12 +206,14 @@ __all__ = [
     "holdings",
     "importable_actor",
     "importable_controller",
+    "instruments_of",
     "last_price",
     "last_quote",
     "last_trade",
     "later",
     "live_options",
     "log_warning",
+    "message_topic",
     "move",
     "moving_average",
     "moving_average_type",
@@ -150,9 +222,11 @@ __all__ = [
     "offers",
     "option_facts",
     "post",
+    "price_of",
     "price_type_of",
     "publish",
     "quote_mid",
+    "quote_tick",
     "recover",
     "request_history",
     "set_trading_state",

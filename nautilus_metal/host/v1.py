@@ -11,6 +11,8 @@ from nautilus_trader.indicators.base import Indicator
 from nautilus_trader.model.custom import customdataclass as custom_data
 from nautilus_trader.model.data import Bar, BarType, QuoteTick, TradeTick
 from nautilus_trader.model.identifiers import ComponentId, InstrumentId
+from nautilus_trader.trading.config import StrategyConfig
+from nautilus_trader.trading.strategy import Strategy
 
 __all__ = [
     "Actor",
@@ -24,6 +26,8 @@ __all__ = [
     "InstrumentId",
     "MovingAverageType",
     "QuoteTick",
+    "Strategy",
+    "StrategyConfig",
     "TradeTick",
     "custom_data",
     "moving_average",

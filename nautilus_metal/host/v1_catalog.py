@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from nautilus_trader.model.data import Bar
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
+
+from nautilus_metal.host.closes import closes_of
 
 
 def read_streamed(folder: Path, kind: str, instance_id: str, message: type) -> list[Any]:
@@ -34,10 +35,4 @@ def read_written(folder: Path, message: type) -> list[Any]:
 
 def read_closes(folder: Path) -> dict[str, tuple[Any, Any]]:
     """Return the closes of all bars that a catalog holds: by instrument UNIX nanoseconds, ascending, and prices."""
-    found: dict[str, dict[int, float]] = {}
-    for bar in ParquetDataCatalog(folder).query(Bar):
-        found.setdefault(str(bar.bar_type.instrument_id), {})[bar.ts_event] = float(bar.close)
-    return {
-        name: (np.array(sorted(closes), dtype=np.int64), np.array([closes[ts] for ts in sorted(closes)]))
-        for name, closes in found.items()
-    }
+    return closes_of(ParquetDataCatalog(folder).query(Bar))

@@ -12,7 +12,7 @@ from nautilus_trader.risk.engine import RiskEngine
 from nautilus_trader.trading.controller import Controller
 
 from nautilus_metal.host.orders import Judge, OrderIntent, Ruling, Sizes
-from nautilus_metal.host.v1_runtime import last_price
+from nautilus_metal.host.reading import last_price
 
 __all__ = ["Controller", "OrderIntent", "OrderRoute", "Ruling", "Sizes", "set_trading_state", "trading_state"]
 

@@ -3,28 +3,17 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum
 from typing import Any
 
 import pandas as pd
-from nautilus_trader.common.component import Component, TestClock
-from nautilus_trader.common.enums import ComponentState
-from nautilus_trader.model.currencies import Currency
+from nautilus_trader.common.component import TestClock
 from nautilus_trader.model.data import BarType, DataType
-from nautilus_trader.model.enums import PriceType
 from nautilus_trader.model.identifiers import InstrumentId
 
-
-class Phase(Enum):
-    """Where the run of the host system stands."""
-
-    READY = "ready"
-    RUNNING = "running"
-    STOPPED = "stopped"
-    DISPOSED = "disposed"
-
+from nautilus_metal.host.facts import Phase, Priced
+from nautilus_metal.host.reading import bar_interval_ns, exchange_rate
+from nautilus_metal.host.words import ComponentState
 
 _PHASES = {
     ComponentState.READY: Phase.READY,
@@ -34,32 +23,12 @@ _PHASES = {
 }
 _RUN_TOPIC = "events.system.DataEngine"  # its states bracket those of every actor and strategy
 _FILL_TOPIC = "events.fills.*"
-_LAST_THEN_MID = (PriceType.LAST, PriceType.MID)
+_GREEKS_TOPIC = "data.option_greeks.*"  # the engine publishes here what it also feeds to option chains
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """The net open position of one instrument, over all strategies.
-
-    Attributes
-    ----------
-    instrument : str
-        The instrument ID.
-    quantity : float
-        Signed.
-    multiplier : float
-        Of the contract.
-    currency : str
-        Code of the quote currency.
-    inverse : bool
-        Whether the contract is quoted in the quote currency but settled in the base currency.
-    """
-
-    instrument: str
-    quantity: float
-    multiplier: float
-    currency: str
-    inverse: bool
+def message_topic(name: str) -> str:
+    """The topic at which a strategy hears a message of ours: ``self.msgbus.subscribe(topic, handler)``."""
+    return f"data.{name}*"
 
 
 def follow_run(msgbus: Any, handler: Callable[[Phase], None]) -> None:
@@ -95,34 +64,6 @@ def offer(msgbus: Any, endpoint: str, answer: Any) -> None:
 def offers(msgbus: Any, prefix: str) -> list[str]:
     """Return what follows a prefix in the names of endpoints, in alphabetical order."""
     return sorted(name.removeprefix(prefix) for name in msgbus.endpoints() if name.startswith(prefix))
-
-
-def move(component: Component, phase: Phase) -> None:
-    """Bring a component to a phase of the run by the transitions that its state allows."""
-    state = component.state
-    live = state in (ComponentState.RUNNING, ComponentState.DEGRADED)
-    if phase is Phase.RUNNING and state == ComponentState.READY:
-        component.start()
-    elif phase is Phase.RUNNING and state == ComponentState.STOPPED:
-        component.resume()
-    elif phase is not Phase.RUNNING and live:
-        component.stop()
-    if phase is Phase.READY and component.state in (ComponentState.STOPPED, ComponentState.READY):
-        component.reset()
-    elif phase is Phase.DISPOSED and component.state in (ComponentState.STOPPED, ComponentState.READY):
-        component.dispose()
-
-
-def degrade(component: Component) -> None:
-    """Degrade a running component, which publishes the change on the bus; elsewhere it has no meaning."""
-    if component.is_running:
-        component.degrade()
-
-
-def recover(component: Component) -> None:
-    """Bring a degraded component back to running."""
-    if component.is_degraded:
-        component.resume()
 
 
 def broadcast(msgbus: Any, message: Any) -> None:
@@ -189,59 +130,6 @@ def every(owner: Any, name: str, seconds: float, callback: Callable[[], None]) -
     clock.set_timer(name, interval=timedelta(seconds=seconds), callback=on_timer)
 
 
-def holdings(cache: Any) -> list[Holding]:
-    """Net the open positions by instrument, flat ones left out, in the order in which they were opened."""
-    net: dict[Any, list[Any]] = {}
-    for position in cache.positions_open():
-        entry = net.setdefault(position.instrument_id, [0.0, position])
-        entry[0] += position.signed_qty
-    return [
-        Holding(str(key), quantity, float(p.multiplier), p.quote_currency.code, p.is_inverse)
-        for key, (quantity, p) in net.items()
-        if quantity != 0.0
-    ]
-
-
-def last_price(cache: Any, instrument: str) -> float | None:
-    """The cache's last or mid price; None where it has neither."""
-    instrument_id = InstrumentId.from_str(instrument)
-    for price_type in _LAST_THEN_MID:
-        price = cache.price(instrument_id, price_type)
-        if price is not None:
-            return float(price)
-    return None
-
-
-def exchange_rate(cache: Any, source: str, target: str, prices: Mapping[str, float]) -> float | None:
-    """Units of `target` for one unit of `source`: from a pair among `prices`, else from the cache's quotes.
-
-    Parameters
-    ----------
-    cache : Cache
-        The system's cache.
-    source, target : str
-        Currency codes.
-    prices : mapping of str to float
-        Last prices by instrument ID, bars included, which the cache's own rates leave out.
-    """
-    venues = set()
-    for instrument in cache.instruments():
-        base = instrument.get_base_currency()
-        if base is None:
-            continue
-        venues.add(instrument.venue)
-        price = prices.get(str(instrument.id))
-        if price and (base.code, instrument.quote_currency.code) == (source, target):
-            return price
-        if price and (base.code, instrument.quote_currency.code) == (target, source):
-            return 1.0 / price
-    for venue in sorted(venues, key=str):
-        rate = cache.get_xrate(venue, Currency.from_str(source), Currency.from_str(target))
-        if rate:
-            return float(rate)
-    return None
-
-
 def equity(portfolio: Any, cache: Any, currency: str, prices: Mapping[str, float]) -> float | None:
     """Net worth of all accounts in one currency, open positions at the host's prices; None where any is not known.
 
@@ -265,13 +153,6 @@ def equity(portfolio: Any, cache: Any, currency: str, prices: Mapping[str, float
     return None if any(portfolio.missing_price_instruments(venue) for venue in venues) else total
 
 
-def bar_interval_ns(bar_type: BarType) -> int | None:
-    """Length of a time bar in nanoseconds; None for bars that are not made by time."""
-    if not bar_type.spec.is_time_aggregated():
-        return None
-    return int(bar_type.spec.timedelta / timedelta(microseconds=1)) * 1000
-
-
 def request_history(owner: Any, bar_type: BarType, bars: int) -> None:
     """Ask for the last `bars` bars, which arrive at `on_historical_data`; weekends and holidays are allowed for."""
     interval = bar_interval_ns(bar_type)
@@ -279,3 +160,27 @@ def request_history(owner: Any, bar_type: BarType, bars: int) -> None:
         return
     span = pd.Timedelta(int(bars * interval * 1.6) + 7 * 86_400 * 10**9, unit="ns")
     owner.request_bars(bar_type, start=owner.clock.utc_now() - span)
+
+
+def follow_option_greeks(owner: Any, handler: Callable[[str, Priced, Priced | None], None]) -> None:
+    """Call `handler` with option, implied volatility and price of the underlying, whenever a venue sends its Greeks.
+
+    Those of an option chain come the same way. A message without a mark volatility is passed over.
+    """
+
+    def on_greeks(greeks: Any) -> None:
+        if greeks.mark_iv is not None:
+            spot = greeks.underlying_price
+            priced = None if spot is None else Priced(float(spot), greeks.ts_event)
+            handler(str(greeks.instrument_id), Priced(float(greeks.mark_iv), greeks.ts_event), priced)
+
+    owner.msgbus.subscribe(_GREEKS_TOPIC, on_greeks)
+
+
+def subscribe_option(owner: Any, name: str, kinds: tuple[str, ...]) -> None:
+    """Ask the data client for an option's "quotes" and "greeks", those of them that `kinds` names."""
+    instrument_id = InstrumentId.from_str(name)
+    if "quotes" in kinds:
+        owner.subscribe_quote_ticks(instrument_id)
+    if "greeks" in kinds:
+        owner.subscribe_option_greeks(instrument_id)

@@ -8,7 +8,7 @@ from nautilus_trader.analysis.config import GridLayout, TearsheetConfig, Tearshe
 from nautilus_trader.analysis.statistic import PortfolioStatistic
 from nautilus_trader.analysis.tearsheet import _register_tearsheet_chart
 
-from nautilus_metal.host.v1_runtime import last_price
+from nautilus_metal.host.reading import last_price
 from nautilus_metal.report.charts import PALETTE
 from nautilus_metal.report.series import SeriesCollector
 from nautilus_metal.report.verdict import ModelResult, judge, percent

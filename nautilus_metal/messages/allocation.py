@@ -1,8 +1,8 @@
 """Target weights of a portfolio."""
 
-from nautilus_metal.host import Data, custom_data
+from nautilus_metal.host import Data, custom_data, message_topic
 
-ALLOCATION_TARGET_TOPIC = "data.AllocationTarget*"
+ALLOCATION_TARGET_TOPIC = message_topic("AllocationTarget")
 
 
 @custom_data

@@ -1,9 +1,9 @@
 """Where work is computed, and how the machine is."""
 
-from nautilus_metal.host import Data, custom_data
+from nautilus_metal.host import Data, custom_data, message_topic
 
-ENGINE_EVENT_TOPIC = "data.EngineEvent*"
-DEVICE_CONDITIONS_TOPIC = "data.DeviceConditions*"
+ENGINE_EVENT_TOPIC = message_topic("EngineEvent")
+DEVICE_CONDITIONS_TOPIC = message_topic("DeviceConditions")
 
 
 @custom_data

@@ -1,8 +1,8 @@
 """What networks expect."""
 
-from nautilus_metal.host import Data, custom_data
+from nautilus_metal.host import Data, custom_data, message_topic
 
-FORECAST_TOPIC = "data.Forecast*"
+FORECAST_TOPIC = message_topic("Forecast")
 
 
 @custom_data

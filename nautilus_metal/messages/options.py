@@ -1,10 +1,10 @@
 """Sensitivities, stresses and hedges of a book."""
 
-from nautilus_metal.host import Data, custom_data
+from nautilus_metal.host import Data, custom_data, message_topic
 
-GREEKS_REPORT_TOPIC = "data.GreeksReport*"
-STRESS_REPORT_TOPIC = "data.StressReport*"
-HEDGE_REQUEST_TOPIC = "data.HedgeRequest*"
+GREEKS_REPORT_TOPIC = message_topic("GreeksReport")
+STRESS_REPORT_TOPIC = message_topic("StressReport")
+HEDGE_REQUEST_TOPIC = message_topic("HedgeRequest")
 
 
 @custom_data

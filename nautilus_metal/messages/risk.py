@@ -1,11 +1,11 @@
 """The risk of the positions held: figures, crossings of limits, and whether they still stand."""
 
 from nautilus_metal.errors import InputError
-from nautilus_metal.host import Data, custom_data
+from nautilus_metal.host import Data, custom_data, message_topic
 
-RISK_REPORT_TOPIC = "data.RiskReport*"
-RISK_BREACH_TOPIC = "data.RiskBreach*"
-RISK_STALE_TOPIC = "data.RiskStale*"
+RISK_REPORT_TOPIC = message_topic("RiskReport")
+RISK_BREACH_TOPIC = message_topic("RiskBreach")
+RISK_STALE_TOPIC = message_topic("RiskStale")
 
 
 def level_key(level: float) -> str:

@@ -1,9 +1,9 @@
 """Is the risk number right: a model's score as days close, and the change to another model."""
 
-from nautilus_metal.host import Data, custom_data
+from nautilus_metal.host import Data, custom_data, message_topic
 
-MODEL_VERDICT_TOPIC = "data.ModelVerdict*"
-MODEL_SWITCH_TOPIC = "data.ModelSwitch*"
+MODEL_VERDICT_TOPIC = message_topic("ModelVerdict")
+MODEL_SWITCH_TOPIC = message_topic("ModelSwitch")
 
 
 @custom_data

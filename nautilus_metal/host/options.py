@@ -1,101 +1,28 @@
-"""What actors ask of a running NautilusTrader 1.x system about options: terms, underlyings, quotes, volatilities."""
+"""What actors ask of a running system about options: terms, underlyings, quotes, volatilities."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-from nautilus_trader.model.enums import InstrumentClass, OptionKind, PriceType
-from nautilus_trader.model.identifiers import InstrumentId, StrategyId, Symbol
-from nautilus_trader.model.instruments import CryptoOption, OptionContract
+from nautilus_trader.model import InstrumentId, StrategyId, Symbol
 
 from nautilus_metal.errors import InputError
-from nautilus_metal.host.v1_runtime import Holding
+from nautilus_metal.host.facts import Holding, OptionFacts, Priced, Quote, Tradable
+from nautilus_metal.host.words import (
+    CryptoOption,
+    InstrumentClass,
+    OptionContract,
+    OptionKind,
+    PriceType,
+    bar_types_of,
+    base_currency,
+    curve_of,
+    instruments_of,
+    quote_tick,
+    taker_fee,
+    trade_tick,
+)
 
-_GREEKS_TOPIC = "data.option_greeks.*"  # the engine publishes here what it also feeds to option chains
 _FORWARDS = (InstrumentClass.FUTURE, InstrumentClass.FUTURES_SPREAD)
-
-
-@dataclass(frozen=True, slots=True)
-class OptionFacts:
-    """An option as its instrument describes it.
-
-    Attributes
-    ----------
-    kind : str
-        "call" or "put".
-    strike : float
-        In the currency in which the underlying is quoted.
-    expires_ns : int
-        UNIX nanoseconds.
-    underlying : str or None
-        ID of the instrument whose price moves it; None where the cache has none.
-    label : str
-        What the instrument calls its underlying.
-    on_future : bool
-        Whether the underlying is a dated future.
-    currency : str or None
-        In which the underlying is quoted.
-    in_coin : bool
-        Whether premiums are in units of the underlying.
-    """
-
-    kind: str
-    strike: float
-    expires_ns: int
-    underlying: str | None
-    label: str
-    on_future: bool
-    currency: str | None
-    in_coin: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Priced:
-    """A price, or a volatility, and when it was made in UNIX nanoseconds."""
-
-    value: float
-    ts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """Both sides of the last quote, and when it was made in UNIX nanoseconds."""
-
-    bid: float
-    ask: float
-    ts: int
-
-    @property
-    def mid(self) -> float:
-        """The middle."""
-        return (self.bid + self.ask) / 2.0
-
-    @property
-    def half_spread(self) -> float:
-        """What a market order loses against the middle."""
-        return max(0.0, self.ask - self.bid) / 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Tradable:
-    """An instrument as something to trade.
-
-    Attributes
-    ----------
-    contract : Holding
-        One of it.
-    fee : float
-        A taker's, as a share of the value traded.
-    lot : float
-        Orders are whole multiples of it.
-    expires_ns : int or None
-        UNIX nanoseconds; None for what does not expire.
-    """
-
-    contract: Holding
-    fee: float
-    lot: float
-    expires_ns: int | None
 
 
 def tradable(cache: Any, name: str) -> Tradable | None:
@@ -106,7 +33,7 @@ def tradable(cache: Any, name: str) -> Tradable | None:
     currency, multiplier = instrument.quote_currency.code, float(instrument.multiplier)
     return Tradable(
         contract=Holding(name, 1.0, multiplier, currency, instrument.is_inverse),
-        fee=float(instrument.taker_fee),
+        fee=taker_fee(instrument),
         lot=float(instrument.size_increment),
         expires_ns=getattr(instrument, "expiration_ns", 0) or None,
     )
@@ -114,7 +41,7 @@ def tradable(cache: Any, name: str) -> Tradable | None:
 
 def live_options(cache: Any, now: int) -> list[str]:
     """IDs of the options in the cache that expire after `now`, UNIX nanoseconds."""
-    options = (one for one in cache.instruments() if isinstance(one, OptionContract | CryptoOption))
+    options = (one for one in instruments_of(cache) if isinstance(one, OptionContract | CryptoOption))
     return [str(option.id) for option in options if option.expiration_ns > now]
 
 
@@ -164,12 +91,12 @@ def _underlying(cache: Any, option: Any, label: str, crypto: bool) -> Any | None
     if same is not None:
         return same
     if not crypto:
-        named = [one for one in cache.instruments() if one.id.symbol.value == label]
+        named = [one for one in instruments_of(cache) if one.id.symbol.value == label]
         return named[0] if len(named) == 1 else None
     plain = [
         one
         for one in cache.instruments(venue=option.id.venue)
-        if one.get_base_currency() == option.underlying and one.instrument_class in _PLAIN
+        if base_currency(one) == option.underlying and one.instrument_class in _PLAIN
     ]
     return min(plain, key=lambda one: (_PLAIN[one.instrument_class], str(one.id)), default=None)
 
@@ -179,7 +106,7 @@ _PLAIN = {InstrumentClass.SPOT: 0, InstrumentClass.SWAP: 1}
 
 def last_quote(cache: Any, name: str) -> Quote | None:
     """The last quote that has a price on both sides; a bid of zero is one."""
-    tick = cache.quote_tick(InstrumentId.from_str(name))
+    tick = quote_tick(cache, InstrumentId.from_str(name))
     if tick is None:
         return None
     quote = Quote(float(tick.bid_price), float(tick.ask_price), tick.ts_event)
@@ -194,13 +121,13 @@ def quote_mid(cache: Any, name: str) -> Priced | None:
 
 def last_trade(cache: Any, name: str) -> Priced | None:
     """The last trade's price."""
-    trade = cache.trade_tick(InstrumentId.from_str(name))
+    trade = trade_tick(cache, InstrumentId.from_str(name))
     return None if trade is None else Priced(float(trade.price), trade.ts_event)
 
 
 def newest_price(cache: Any, name: str) -> Priced | None:
     """The newest of the last quote's middle, the last trade and the bars' last closes; at one time, in that order."""
-    types = cache.bar_types(InstrumentId.from_str(name), PriceType.LAST)
+    types = bar_types_of(cache, InstrumentId.from_str(name), PriceType.LAST)
     bars = [bar for bar in map(cache.bar, types) if bar is not None]
     known = [quote_mid(cache, name), last_trade(cache, name)]
     known += [Priced(float(bar.close), bar.ts_event) for bar in bars]
@@ -215,32 +142,8 @@ def yield_of_curve(cache: Any, name: str, years: float) -> float | None:
     InputError
         If the curve, which is a user's, fails there: the host's own needs three tenors.
     """
-    curve = cache.yield_curve(name)
+    curve = curve_of(cache, name)
     try:
         return None if curve is None else float(curve(years))
     except Exception as error:
         raise InputError(f"the yield curve of {name} failed at {years:.4g} years: {error}") from error
-
-
-def follow_option_greeks(owner: Any, handler: Callable[[str, Priced, Priced | None], None]) -> None:
-    """Call `handler` with option, implied volatility and price of the underlying, whenever a venue sends its Greeks.
-
-    Those of an option chain come the same way. A message without a mark volatility is passed over.
-    """
-
-    def on_greeks(greeks: Any) -> None:
-        if greeks.mark_iv is not None:
-            spot = greeks.underlying_price
-            priced = None if spot is None else Priced(float(spot), greeks.ts_event)
-            handler(str(greeks.instrument_id), Priced(float(greeks.mark_iv), greeks.ts_event), priced)
-
-    owner.msgbus.subscribe(_GREEKS_TOPIC, on_greeks)
-
-
-def subscribe_option(owner: Any, name: str, kinds: tuple[str, ...]) -> None:
-    """Ask the data client for an option's "quotes" and "greeks", those of them that `kinds` names."""
-    instrument_id = InstrumentId.from_str(name)
-    if "quotes" in kinds:
-        owner.subscribe_quote_ticks(instrument_id)
-    if "greeks" in kinds:
-        owner.subscribe_option_greeks(instrument_id)

@@ -1,0 +1,80 @@
+"""What this package does under NautilusTrader 1.x only: each name raises, and says so."""
+
+from typing import Any, NoReturn
+
+from nautilus_trader.trading import Controller as _Controller
+
+from nautilus_metal.errors import HostError
+
+
+def needs_v1(what: str, why: str) -> NoReturn:
+    """Raise a `HostError`."""
+    raise HostError(f"{what} needs NautilusTrader v1: {why}")
+
+
+class OrderRoute:
+    """Stands where 1.x's pre-trade check is made."""
+
+    def __init__(self, *_arguments: Any) -> None:
+        needs_v1("RiskGate", "v2 has no place before its risk engine where Python could judge an order")
+
+
+class Controller(_Controller):
+    """Stands where 1.x's base class of the RiskController is made."""
+
+    def __new__(cls, *_arguments: Any, **_settings: Any) -> "Controller":
+        needs_v1("RiskController", "v2 has no way to set the trading state from Python")
+
+
+def trading_state(_trader: Any) -> str:
+    """Raise."""
+    needs_v1("The trading state", "v2 does not show it to Python")
+
+
+def set_trading_state(_trader: Any, _name: str) -> None:
+    """Raise."""
+    needs_v1("The trading state", "v2 has no way to set it from Python")
+
+
+class NodeSettings:
+    """Stands where 1.x's node configs are made from a file."""
+
+    def __init__(self, *_arguments: Any) -> None:
+        needs_v1("A live node's config from a file", "v2 builds its nodes by code, with another set of settings")
+
+
+class LiveNode:
+    """Stands where 1.x's TradingNode is run."""
+
+    def __init__(self, *_arguments: Any) -> None:
+        needs_v1("nautilus_metal.live.LiveNode", "under v2 add the actors to a `LiveNode` of its own")
+
+
+class _Replay:
+    def __init__(self, *_arguments: Any, **_settings: Any) -> None:
+        needs_v1("The replay data client", "it is a client of v1's TradingNode")
+
+
+class ReplayDataClient(_Replay):
+    """Stands where 1.x's is."""
+
+
+class ReplayDataClientConfig(_Replay):
+    """Stands where 1.x's is."""
+
+
+class ReplayDataClientFactory(_Replay):
+    """Stands where 1.x's is."""
+
+
+class ReplayData(_Replay):
+    """Stands where 1.x's is."""
+
+
+class ReplayFaults(_Replay):
+    """Stands where 1.x's is."""
+
+
+def importable_controller(controller: str, config: str, settings: dict[str, Any]) -> Any:
+    """Raise."""
+    needs_v1("RiskController", "v2 has no way to set the trading state from Python")

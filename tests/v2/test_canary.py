@@ -1,0 +1,155 @@
+"""Facts of the release candidate that this package's seam leans on: where one fails, v2 has changed.
+
+Each message says what to look at.
+"""
+
+import asyncio
+
+import numpy as np
+import pytest
+import talib
+from nautilus_trader.backtest import BacktestEngine
+from nautilus_trader.common import DataActor, DataActorConfig
+from nautilus_trader.indicators import RelativeStrengthIndex
+from nautilus_trader.model import ActorId, CustomData, DataType
+from nautilus_trader.trading import Strategy
+
+from nautilus_metal.messages import RiskBreach
+from tests.v2.conftest import Script, bar_type, walk
+
+NAME = "AAA.XNYS"
+
+
+def test_a_constructor_with_more_arguments_needs_its_own_new():
+    class Plain(DataActor):
+        def __init__(self, config=None, more=None) -> None:
+            self.more = more
+
+    try:
+        Plain(None, 1)
+    except TypeError:
+        return
+    pytest.fail("DataActor takes any arguments now: host.v2_actor.Actor needs no `__new__` for them")
+
+
+def test_a_config_ignores_what_it_does_not_know():
+    made = DataActorConfig(actor_id=ActorId("A"), no_such_setting=1)
+    assert not hasattr(made, "no_such_setting"), "DataActorConfig keeps keywords now: see host.v2_config"
+
+
+def test_the_relative_strength_index_is_talibs_from_0_to_100():
+    closes, index, values = walk(1, 60), RelativeStrengthIndex(14), []
+    for close in closes.tolist():
+        index.update_raw(close)
+        values.append(index.value)
+    hint = "v2's RSI has other numbers now: see the README on conventions, and shared facts on its scale"
+    np.testing.assert_allclose(values[14:], talib.RSI(closes, 14)[14:], rtol=1e-9, err_msg=hint)
+
+
+class Ear(DataActor):
+    """Listens for whatever v2 publishes of fills and positions."""
+
+    def __new__(cls):
+        return super().__new__(cls, None)
+
+    def __init__(self) -> None:
+        self.heard: list = []
+        self.calls: list = []
+
+    def on_start(self) -> None:
+        self.subscribe_topic("events.*", self.heard.append)
+        self.subscribe_bars(bar_type(NAME))
+
+    def on_order_filled(self, event) -> None:
+        self.heard.append(event)
+
+    def on_position_opened(self, event) -> None:
+        self.heard.append(event)
+
+
+def test_an_actor_hears_nothing_of_fills(system):
+    ear, script = Ear(), Script({NAME: {5: 10}})
+    system().add(NAME, walk(1, 20)).run([ear], [script])
+    assert script.fills, "the order was not filled: look at the fee model and the venue's arguments"
+    assert ear.heard == [], "v2 tells actors of fills now: host.v2_runtime.follow_fills can listen and not look"
+
+
+def test_an_exception_in_a_callback_does_not_end_the_run(system):
+    class Loud(Ear):
+        def on_bar(self, bar) -> None:
+            self.calls.append(1)
+            raise ValueError("of no consequence")
+
+    loud = Loud()
+    system().add(NAME, walk(1, 20)).run([loud])
+    assert len(loud.calls) == 20, "v2 ends a run on an exception now: host.v2_failures may be superfluous"
+
+
+def test_a_strategy_has_a_bar_before_an_actor_has_it(system):
+    order: list = []
+
+    class First(Strategy):
+        def on_start(self) -> None:
+            self.subscribe_bars(bar_type(NAME))
+
+        def on_bar(self, bar) -> None:
+            order.append("strategy")
+
+    class Second(Ear):
+        def on_bar(self, bar) -> None:
+            order.append("actor")
+
+    system().add(NAME, walk(1, 3)).run([Second()], [First()])
+    assert order == ["strategy", "actor"] * 3, "v2 has another order of delivery: see the README's differences"
+
+
+def test_plain_handlers_are_not_for_custom_data(system):
+    class Talker(Ear):
+        def on_start(self) -> None:
+            super().on_start()
+            self.subscribe_topic("data.*", self.heard.append)
+
+        def on_bar(self, bar) -> None:
+            kind = DataType("RiskBreach")
+            message = RiskBreach(bar.ts_event, bar.ts_event, "A", "normal", "var", 0.99, 1.0, 2.0, "breach")
+            self.publish_data(kind, CustomData(kind, message))
+
+    talker = Talker()
+    system().add(NAME, walk(1, 3)).run([talker])
+    assert talker.heard == [], "v2 brings custom data to plain handlers now: see host.v2_messages.message_topic"
+
+
+def test_only_one_system_is_alive(system):
+    one = system().add(NAME, walk(1, 3))
+    one.engine.add_actor(Ear())
+    other = type(one)()
+    said = None
+    try:
+        one.engine.run()
+    except RuntimeError as error:
+        said = str(error)
+    finally:
+        other.engine.dispose()
+    hint = "several systems can be alive now: host.v2_node and v2_failures count on one"
+    assert said is not None, hint
+    assert "message bus is unavailable" in said, hint
+
+
+def test_the_hosts_runs_can_be_made_to_raise():
+    hint = "v2's classes can no longer be changed from Python: host.v2_failures needs another way to end a run"
+    assert hasattr(BacktestEngine.run, "__wrapped__"), hint
+
+
+def test_a_backtests_clock_can_be_set_and_no_loop_is_needed(system):
+    seen: list = []
+
+    class Clocked(Ear):
+        def on_start(self) -> None:
+            self.clock.set_time(self.clock.timestamp_ns())
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                seen.append("no loop")
+
+    system().add(NAME, walk(1, 3)).run([Clocked()])
+    assert seen == ["no loop"], "host.v2_runtime.event_loop tells a backtest from a live system by `set_time`"
