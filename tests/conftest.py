@@ -18,11 +18,11 @@ GPU_KINDS = ("mps", "cuda")
 # Tests by path that name the CPU themselves, compute nothing, or start processes that know no simulated device: on
 # another device only those of them that ask for one run again.
 HOST_ONLY = (
-    *("actors/test_validation_actor", "actors/test_validation_days", "bench/", "host/", "kernels/", "live/", "parity/"),
+    *("actors/test_validation_actor", "actors/test_validation_days", "bench/", "host/", "kernels/", "live/"),
     *("cli/test_bench", "cli/test_cli", "cli/test_live", "cli/test_sweep", "cli/test_validate", "cli/test_var"),
     *("compat/test_environment.py::test_debugging_shows", "compat/test_environment.py::test_forced_to_the_cpu_no"),
     *("compat/test_environment.py::test_importing", "compat/test_environment.py::test_without"),
-    *("compat/test_loop.py::test_the_loop_is_never_blocked", "engine/test_fused_", "engine/test_graphs", "report/"),
+    *("compat/test_loop.py::test_the_loop_is_never_blocked", "engine/test_fused_", "engine/test_graphs", "parity/", "report/"),
     *("risk/test_pricing", "risk/test_study", "risk/test_team", "risk/test_validation"),
     *("test_package", "test_workflow"),
 )
