@@ -22,9 +22,9 @@ HOST_ONLY = (
     *("cli/test_bench", "cli/test_cli", "cli/test_live", "cli/test_sweep", "cli/test_validate", "cli/test_var"),
     *("compat/test_environment.py::test_debugging_shows", "compat/test_environment.py::test_forced_to_the_cpu_no"),
     *("compat/test_environment.py::test_importing", "compat/test_environment.py::test_without"),
-    *("compat/test_loop.py::test_the_loop_is_never_blocked", "engine/test_fused_", "engine/test_graphs", "parity/", "report/"),
+    *("compat/test_loop.py::test_the_loop_is_never_blocked", "engine/test_fused_", "engine/test_graphs"),
+    *("parity/", "report/", "test_package", "test_workflow"),
     *("risk/test_pricing", "risk/test_study", "risk/test_team", "risk/test_validation"),
-    *("test_package", "test_workflow"),
 )
 os.environ.pop("PYTORCH_ENABLE_MPS_FALLBACK", None)  # it would hide gaps; torch reads it when it is imported
 

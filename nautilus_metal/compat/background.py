@@ -20,6 +20,7 @@ import torch.fx.experimental.symbolic_shapes
 import torch.nested._internal.nested_tensor
 
 from nautilus_metal.engine.cancel import CancelToken
+from nautilus_metal.engine.fused import nothing_compiled
 from nautilus_metal.engine.worker import Job, Worker
 
 _lock = threading.Lock()  # a worker takes jobs from one thread; loops may run in several
@@ -52,7 +53,7 @@ async def in_background[T](work: Callable[[], T]) -> T:
 
     def attempt() -> tuple[Any, Exception | None]:
         try:
-            return context.run(work), None
+            return context.run(_uncompiled, work), None
         except Exception as error:
             return None, error
 
@@ -69,6 +70,11 @@ async def in_background[T](work: Callable[[], T]) -> T:
     finally:
         if answer.cancelled():
             job.token.cancel()
+
+
+def _uncompiled[T](work: Callable[[], T]) -> T:
+    with nothing_compiled():
+        return work()
 
 
 def _settle(answer: "asyncio.Future[Any]", outcome: tuple[Any, Exception | None]) -> None:

@@ -9,7 +9,9 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import torch
@@ -28,7 +30,18 @@ Scale = Callable[[], float] | None
 SWITCH = "NAUTILUS_METAL_FUSED"
 """Set this environment variable to 0 to do without fused kernels."""
 
+_compiling: ContextVar[bool] = ContextVar("compiling", default=True)
 _logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def nothing_compiled() -> Iterator[None]:
+    """Leave kernels that are not compiled yet to the eager ones: compiling keeps the interpreter's lock for long."""
+    token = _compiling.set(False)
+    try:
+        yield
+    finally:
+        _compiling.reset(token)
 
 
 class FusedKernels:
@@ -79,7 +92,7 @@ class FusedKernels:
         sequence of Tensor
             Those of the fused kernel from the first use on, so that the same question has the same bits each time.
         """
-        if not self.verdicts.get(name, self.available):
+        if not self.verdicts.get(name, self.available and _compiling.get()):
             return eager()
         if name not in self.verdicts:
             return self._first(name, source, fast, eager, tolerance, scale)
@@ -99,7 +112,7 @@ class FusedKernels:
         Any
             What was compiled; None where the eager kernel has to run.
         """
-        if name not in self.verdicts and self.available:
+        if name not in self.verdicts and self.available and _compiling.get():
             self._first(name, source, fast, eager, tolerance, None)
         return self._libraries[source] if self.verdicts.get(name) else None
 

@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -115,6 +116,7 @@ class GraphCache:
                 self._recordings.clear()
                 raise
             self.dropped.add(name)
+            _end_capture()
             warnings.warn(f"{name} runs without a CUDA graph: {error}", RuntimeWarning, stacklevel=4)
             return expected
         self._recordings[key] = recording
@@ -136,6 +138,12 @@ def _recorded(inputs: Sequence[Tensor], work: Work) -> Recording:
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         output = work(buffers)
     return Recording(graph, buffers, output)
+
+
+def _end_capture() -> None:
+    """Record nothing, well: a recording that broke off leaves torch's random numbers waiting for its end."""
+    with suppress(RuntimeError), torch.cuda.graph(torch.cuda.CUDAGraph(), capture_error_mode="thread_local"):
+        torch.zeros(1, device="cuda")
 
 
 _graphs: GraphCache | None = None

@@ -13,13 +13,13 @@ from nautilus_metal.engine.graphs import graphs
 from nautilus_metal.models.networks import FinancialLSTM
 
 LEAST_BATCH = 128  # windows from which on the fused kernel is faster than cuDNN's
-_TOLERANCE = 1e-5  # of the largest output: float32 in both
+_TOLERANCE = 1e-5  # of what the head makes of its states at most: float32 in both
 
-_packed: "WeakKeyDictionary[nn.Module, Any]" = WeakKeyDictionary()
+_packed: "WeakKeyDictionary[nn.Module, tuple[Any, Any]]" = WeakKeyDictionary()
 
 
 def evaluated(model: nn.Module, window: Tensor) -> Tensor:
-    """Evaluate a network whose weights do not change on a window, both on one device, without gradients."""
+    """Evaluate a network on a window, both on one device, without gradients."""
     short = torch.is_autocast_enabled(window.device.type)
     kernels = fused_kernels(window.device, "triton")
     if kernels is None or short or window.dtype != torch.float32 or not isinstance(model, FinancialLSTM):
@@ -29,13 +29,24 @@ def evaluated(model: nn.Module, window: Tensor) -> Tensor:
         return model(window)
 
     def fast(lstm: Any) -> tuple[Tensor]:
-        if model not in _packed:
-            _packed[model] = lstm.pack_weights(model.lstm)
-        weights = _packed[model]
+        weights = packed(model, lstm)
 
         def work(given: Sequence[Tensor]) -> Tensor:
             return model.head(lstm.last_state(given[0], weights))
 
         return (graphs().run("lstm", [*weights, *model.head.parameters()], [window.contiguous()], work),)
 
-    return kernels.run("lstm_layers", fused_cuda.lstm, fast, lambda: (model(window),), _TOLERANCE)[0]
+    def scale() -> float:
+        """What the head makes at most of states within -1 and 1: its sums may cancel, their rounding does not."""
+        return float(model.head.weight.detach().abs().sum(dim=1).max())
+
+    return kernels.run("lstm_layers", fused_cuda.lstm, fast, lambda: (model(window),), _TOLERANCE, scale)[0]
+
+
+def packed(model: FinancialLSTM, lstm: Any) -> Any:
+    """Return the weights as the kernel reads them, made again where training or loading has changed them."""
+    state = tuple((weight.data_ptr(), weight._version) for weight in model.lstm.parameters())
+    found = _packed.get(model)
+    if found is None or found[0] != state:
+        found = _packed[model] = (state, lstm.pack_weights(model.lstm))
+    return found[1]

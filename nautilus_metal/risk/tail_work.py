@@ -59,11 +59,13 @@ def through_tail(
         work = begin(kept, mine.start)
 
         def piece(engine: ComputeEngine, first: int, last: int, work: TailWork = work) -> Array | None:
-            devices[str(engine.device)] = None
+            answer = None
             if last - first == count:
-                return work.whole(engine)
-            work.part(engine, mine.start + first, mine.start + last)
-            return None
+                answer = work.whole(engine)
+            else:
+                work.part(engine, mine.start + first, mine.start + last)
+            devices[str(engine.device)] = None  # one without memory for it has no part in the figures
+            return answer
 
         answer = in_pieces(engine, len(mine), bytes_each, piece)[0]
         if answer is None:

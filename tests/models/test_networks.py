@@ -1,5 +1,7 @@
 """The networks: shapes, order of time, no look into the future, the same on every device."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from nautilus_metal.engine.precision import whole_products
 from nautilus_metal.errors import InputError
 from nautilus_metal.models import create_financial_lstm, create_financial_transformer
+from nautilus_metal.models.fused_lstm import packed
 from nautilus_metal.models.networks import NETWORKS, positional_encoding
 
 MAKERS = {"lstm": create_financial_lstm, "transformer": create_financial_transformer}
@@ -144,3 +147,16 @@ def test_a_window_of_another_shape_is_refused(network, shape):
 def test_a_window_longer_than_the_transformer_knows_is_refused():
     with pytest.raises(InputError, match="at most 8 steps"):
         create_financial_transformer(max_length=8)(windows())
+
+
+def test_weights_are_packed_once_and_again_after_training_or_loading():
+    """What the fused kernel reads is a copy of the weights."""
+    model, made = create_financial_lstm(), []
+    lstm = SimpleNamespace(pack_weights=lambda layers: made.append(layers.weight_ih_l0.sum().item()) or len(made))
+    assert [packed(model, lstm), packed(model, lstm)] == [1, 1]
+    model(windows()).sum().backward()
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    assert [packed(model, lstm), packed(model, lstm)] == [2, 2]
+    model.load_state_dict(create_financial_lstm().state_dict())
+    assert packed(model, lstm) == 3
+    assert len(set(made)) == 3

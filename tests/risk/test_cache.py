@@ -26,7 +26,7 @@ def draws(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
         return call
 
     for module in (drawing, filtered):
-        for name in ("uniforms", "standard_normals"):
+        for name in ("uniforms", "standard_normals", "sobol_normals_into"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, counted(getattr(module, name)))
     for cache in (drawing._sample_normals, drawing._sample_mixing, filtered._dates):
