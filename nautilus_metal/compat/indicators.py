@@ -168,8 +168,7 @@ def _computed(name: str, compute: Callable[..., Any], history: Array, settings: 
 
     def work(engine: ComputeEngine) -> tuple[Any, torch.dtype]:
         dtype = torch.float32 if asked == "float32" else KINDS[engine.device.type].exact_dtype
-        # Compiling keeps the interpreter's lock, and with it the loop: `initialize_metal_acceleration` does that.
-        return compute(history, settings, engine, dtype, compiling=False), dtype
+        return compute(history, settings, engine, dtype), dtype
 
     done: Operation
     (values, dtype), done = metal_device_manager.run(name, chosen, work)

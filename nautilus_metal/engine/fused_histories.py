@@ -67,7 +67,6 @@ def fused_history(
     history: Array,
     settings: Sequence[Settings],
     engine: ComputeEngine | None = None,
-    compiling: bool = True,
 ) -> tuple[Array, ...] | None:
     """Compute an indicator over a history with every setting, by its compiled loop.
 
@@ -81,8 +80,6 @@ def fused_history(
         What the loop takes after its arrays, checked.
     engine : ComputeEngine, optional
         The process's shared one by default.
-    compiling : bool, default True
-        Whether a loop may be compiled now; else it is only used where it is there (see `prepare_loops`).
 
     Returns
     -------
@@ -96,12 +93,10 @@ def fused_history(
     """
     outputs = np.empty((LOOPS[name].outputs, len(settings), *history.shape))
     wanted = [Wanted(name, setting, tuple(outputs[:, i])) for i, setting in enumerate(settings)]
-    return tuple(outputs) if fill_histories(history, wanted, engine, compiling) else None
+    return tuple(outputs) if fill_histories(history, wanted, engine) else None
 
 
-def fill_histories(
-    history: Array, wanted: Sequence[Wanted], engine: ComputeEngine | None = None, compiling: bool = True
-) -> bool:
+def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngine | None = None) -> bool:
     """Compute several indicators over one history into arrays that are there, by their compiled loops.
 
     Parameters
@@ -110,8 +105,8 @@ def fill_histories(
         Shape (bars,) or (series, bars), finite.
     wanted : sequence of Wanted
         Each output is float64, C-contiguous and of the shape of `history`.
-    engine, compiling
-        As in `fused_history`.
+    engine : ComputeEngine, optional
+        The process's shared one by default.
 
     Returns
     -------
@@ -130,7 +125,7 @@ def fill_histories(
     if kernels is None:
         return False
     names = {one.name for one in wanted}
-    if (elements < LEAST or not compiling) and not names <= kernels.verdicts.keys():
+    if elements < LEAST and not names <= kernels.verdicts.keys():
         return False
     loops = {name: loop for name in names if (loop := _trusted(kernels, name, LOOPS[name])) is not None}
     if len(loops) < len(names):

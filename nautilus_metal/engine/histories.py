@@ -3,8 +3,7 @@
 In float64 (CPU, CUDA) the figures are those of the streaming indicators to 1e-9 relative. On mps, which has float32
 only, an RSI is within 5e-3 (of 100), a MACD and a band within 1e-3 of the scale of the moves, over 3,000 bars.
 
-Every function takes the `dtype` to compute in, the engine's `exact_dtype` by default, and whether a loop may be
-compiled now (`compiling`; else it is only used where it is there): that keeps the interpreter's lock for long.
+Every function takes the `dtype` to compute in, the engine's `exact_dtype` by default.
 """
 
 from collections.abc import Sequence
@@ -32,12 +31,11 @@ def rsi_history(
     periods: int | Sequence[int],
     engine: ComputeEngine | None = None,
     dtype: torch.dtype | None = None,
-    compiling: bool = True,
 ) -> Array:
     """RSI of each series; with a sequence of periods, a leading axis of them."""
     several = isinstance(periods, Sequence)
     rows: Any = periods if several else [periods]
-    fused = _fused("rsi", history, [(period,) for period in rows], engine, dtype, compiling)
+    fused = _fused("rsi", history, [(period,) for period in rows], engine, dtype)
     if fused is None:
         return evaluate(lambda x, some: (fused_rsi(x, some),), history, periods, engine, dtype)[0]
     return fused[0] if several else fused[0][0]
@@ -48,12 +46,11 @@ def macd_history(
     settings: Sequence[Any],
     engine: ComputeEngine | None = None,
     dtype: torch.dtype | None = None,
-    compiling: bool = True,
 ) -> MacdValues:
     """MACD of each series; with a sequence of (fast, slow, signal), a leading axis of them."""
     several = not settings or isinstance(settings[0], Sequence)
     rows: Any = settings if several else [tuple(settings)]
-    fused = _fused("macd", history, rows, engine, dtype, compiling)
+    fused = _fused("macd", history, rows, engine, dtype)
     if fused is None:
         return MacdValues(*evaluate(fused_macd, history, settings, engine, dtype))
     return MacdValues(*(out if several else out[0] for out in fused))
@@ -64,12 +61,11 @@ def bollinger_history(
     settings: tuple[int, float] | Sequence[tuple[int, float]],
     engine: ComputeEngine | None = None,
     dtype: torch.dtype | None = None,
-    compiling: bool = True,
 ) -> BollingerValues:
     """Bollinger bands of each series; with a sequence of (period, k), a leading axis of them."""
     several = not settings or isinstance(settings[0], Sequence)
     rows: Any = settings if several else [settings]
-    fused = _fused("bollinger", history, rows, engine, dtype, compiling)
+    fused = _fused("bollinger", history, rows, engine, dtype)
     if fused is None:
         bands = [bands_history(partial(_moments, period), history, k, engine, dtype) for period, k in rows]
         fused = tuple(map(np.stack, zip(*bands, strict=True)))
@@ -95,6 +91,5 @@ def _fused(
     settings: Sequence[Settings],
     engine: ComputeEngine | None,
     dtype: torch.dtype | None,
-    compiling: bool,
 ) -> tuple[Array, ...] | None:
-    return None if dtype == torch.float32 else fused_history(name, history, settings, engine, compiling)
+    return None if dtype == torch.float32 else fused_history(name, history, settings, engine)

@@ -276,3 +276,15 @@ def test_a_short_history_does_not_import_numba():
         "assert 'numba' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_nothing_is_compiled_beside_an_event_loop(cpu, monkeypatch):
+    monkeypatch.setattr(fused, "_kernels", {})
+    prices = walk(2, 300)
+    with fused.nothing_compiled():
+        assert fused_history("rsi", prices, [(14,)], cpu) is None
+        assert not fused._kernels["numba"].verdicts
+    assert fused_history("rsi", prices, [(14,)], cpu) is not None
+    with fused.nothing_compiled():
+        assert fused_history("rsi", prices, [(14,)], cpu) is not None
+        assert fused_history("macd", prices, [(12, 26, 9)], cpu) is None
