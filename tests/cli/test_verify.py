@@ -28,6 +28,7 @@ ELSEWHERE = {
     "counter_normals": "draws on the host",
     "fused_loops": "float64 on the host; against the eager kernel on first use",
     "fused_numbers": "against the eager kernel on first use, within fused_paths",
+    "fused_options": "against the eager kernel on first use",
     "fused_paths": "against the eager kernel on first use",
     "fused_policy": "against the eager kernel on first use",
     "garch": "fits in float64 on the host",
