@@ -11,7 +11,7 @@ from nautilus_metal.engine.threads import share
 from nautilus_metal.kernels.fused_options import TILE, option_profits
 from nautilus_metal.kernels.option_scenarios import BUFFERS, Moves, OptionTerms, option_changes
 
-LEAST = 1 << 21  # options times scenarios from which on compiling is begun: fewer take the eager kernel 20 ms
+LEAST = 1 << 21  # options times scenarios: fewer take the eager kernel 20 ms, and have its bits in every process
 _PART = 4 * TILE  # scenarios that a thread takes at a time
 _TOLERANCE = 1e-5  # of the largest profit, between float32 sums
 _LEAST_WIDTH = 1e-7
@@ -28,7 +28,7 @@ def fused_profits(market: Moves, options: int, scenarios: int) -> Profits | None
     market : Moves
         Scenarios like those that will be asked for: their device and type count.
     options, scenarios : int
-        Of the whole task; one under `LEAST` uses a loop that is there, and does not begin to compile one.
+        Of the whole task, which must come to `LEAST`.
 
     Returns
     -------
@@ -36,9 +36,7 @@ def fused_profits(market: Moves, options: int, scenarios: int) -> Profits | None
         ``add(terms, notionals, market, profits)``; None where `option_changes` has to run.
     """
     kernels = fused_kernels(market.returns.device, "numba")
-    if kernels is None or market.returns.dtype != torch.float32:
-        return None
-    if _NAME not in kernels.verdicts and options * scenarios < LEAST:
+    if kernels is None or market.returns.dtype != torch.float32 or options * scenarios < LEAST:
         return None
     loop = kernels.trusted(_NAME, option_profits, _by_loop, _eager, _TOLERANCE)
     return None if loop is None else lambda *given: _looped(loop, *given)

@@ -26,6 +26,7 @@ from nautilus_metal.risk.pricing_terms import Terms, checked_terms
 
 LEAST = 1 << 18  # random numbers from which on compiling is begun: fewer take the eager kernels a tenth of a second
 
+_DEVIATIONS = 6.0  # of a price's logarithm that paths reach
 _TOLERANCE = 2e-4  # of the largest mean, or product, of a figure
 _STYLES = {"european": EUROPEAN, "asian": ASIAN, "american": AMERICAN, "bermudan": AMERICAN}
 _SAMPLE: dict[int, tuple[str, dict[str, Any]]] = {
@@ -62,6 +63,8 @@ def fused_sample(terms: Terms, plan: Plan, engine: ComputeEngine, policy: Policy
         style = _STYLES[terms.style]
         name = f"{_SAMPLE[style][0]}_paths"
         if kernels is None or (name not in kernels.verdicts and groups * count * plan.steps < LEAST):
+            return None
+        if not _within_float32(_market(_Asked(terms, plan, policy))):
             return None
         loop = kernels.trusted(
             name,
@@ -134,6 +137,12 @@ def _market(asked: _Asked) -> _Market:
     strike, sign, scheduled = float(terms.strike), float(terms.sign), terms.style in SCHEDULED
     plain = terms.number("spot"), strike, sign, rate, dividend, volatility, expiry
     return _Market(*plain, asked.plan.steps, scheduled)
+
+
+def _within_float32(m: _Market) -> bool:
+    """Whether prices six deviations up still are numbers for the eager kernel, which refuses them else."""
+    reach = abs(m.drift) * m.expiry + _DEVIATIONS * m.volatility * math.sqrt(m.expiry)
+    return math.log(m.spot) + reach < math.log(torch.finfo(torch.float32).max)
 
 
 def _problem(asked: _Asked) -> PathProblem:
