@@ -27,7 +27,7 @@ def add_sweep(commands: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("grid", type=Path, metavar="GRID.toml", help="what to run, with which parameters")
-    command.add_argument("--address", help="of a Ray cluster to join; without it, Ray is started here")
+    command.add_argument("--address", help="of a Ray cluster to join, HOST:PORT; without it, Ray is started here")
     command.add_argument("--processes", type=int, metavar="N", help="most runs at a time here (default: the cores)")
     command.add_argument("--gpus", type=float, default=0.0, metavar="SHARE", help="share of a GPU for each run (0)")
     command.add_argument("--again", action="store_true", help="make runs again that are done")
@@ -42,10 +42,13 @@ def sweep(arguments: argparse.Namespace) -> int:
     int
         0, or 1 where a run failed.
     """
-    from nautilus_metal.cli.sweep_run import function_of, on_ray, outcome_of
+    from nautilus_metal.cli.sweep_ray import on_ray
+    from nautilus_metal.cli.sweep_run import LOG, function_of, outcome_of
 
     if arguments.processes is not None and arguments.processes < 1:
         raise InputError(f"`processes` must be at least 1, was {arguments.processes}")
+    if not arguments.gpus >= 0.0:
+        raise InputError(f"`gpus` must not be negative, was {arguments.gpus}")
     grid = read_grid(arguments.grid)
     if ":" in grid.runs[0].target:
         function_of(grid.runs[0].target)
@@ -67,7 +70,9 @@ def sweep(arguments: argparse.Namespace) -> int:
     print(f"\n{grid.out / TABLE}")
     failed = [run for run in grid.runs if "error" in outcomes[run.key]]
     for run in failed:
-        print(f"failed: {run.words()}: {outcomes[run.key]['error']} ({grid.out / run.key})", file=sys.stderr)
+        log = grid.out / run.key / LOG
+        where = f" ({log})" if log.is_file() else ""
+        print(f"failed: {run.words()}: {outcomes[run.key]['error']}{where}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -1,15 +1,15 @@
-"""The runs of a sweep on Ray: each in a process of its own, its outcome kept in a folder of its own."""
+"""One run of a sweep: made in a process of its own, its outcome kept in a folder of its own."""
 
 import contextlib
 import importlib
 import inspect
 import json
-import logging
 import os
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from nautilus_metal.errors import InputError
 
 RESULT, LOG, SUMMARY = "result.json", "log.txt", "summary.json"
 Outcome = dict[str, Any]
+Files = Mapping[str, bytes]
 
 
 def outcome_of(run: Run, out: Path) -> Outcome | None:
@@ -30,22 +31,32 @@ def outcome_of(run: Run, out: Path) -> Outcome | None:
     return outcome
 
 
-def do(run: Run, out: str) -> Outcome:
+def do(run: Run, out: str | None) -> tuple[Outcome, Files]:
     """Make one run, and keep its outcome once it is whole.
 
     Parameters
     ----------
     run : Run
         What to do.
-    out : str
-        The sweep's folder; what the run prints goes to a log in the run's own.
+    out : str or None
+        The sweep's folder; what the run prints goes to a log in the run's own. None on a machine that may share no
+        folder with the sweep's.
 
     Returns
     -------
-    dict
-        ``parameters``, ``seconds``, and either ``figures`` or ``error``.
+    tuple
+        A dict of ``parameters``, ``seconds``, and either ``figures`` or ``error``; without `out` also the files of
+        the run's folder by their names in it, for `keep`.
     """
-    folder = Path(out).resolve() / run.key
+    if out is not None:
+        return _made(run, Path(out).resolve() / run.key), {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / run.key
+        outcome = _made(run, folder)
+        return outcome, {file.relative_to(folder).as_posix(): file.read_bytes() for file in _files(folder)}
+
+
+def _made(run: Run, folder: Path) -> Outcome:
     folder.mkdir(parents=True, exist_ok=True)
     outcome: Outcome = {"target": run.target, "parameters": dict(run.parameters)}
     started = time.perf_counter()
@@ -57,10 +68,27 @@ def do(run: Run, out: str) -> Outcome:
             traceback.print_exc(file=log)
             outcome["error"] = f"{type(error).__name__}: {error}"
     outcome["seconds"] = time.perf_counter() - started
-    fresh = folder / f"{RESULT}.new"
-    fresh.write_text(json.dumps(outcome, indent=2, default=float), encoding="utf-8")
-    fresh.replace(folder / RESULT)
+    _write(folder / RESULT, json.dumps(outcome, indent=2, default=float).encode())
     return outcome
+
+
+def keep(run: Run, out: Path, files: Files) -> None:
+    """Lay down what a run has left on another machine, its outcome last."""
+    for name in sorted(files, key=RESULT.__eq__):
+        path = out / run.key / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, files[name])
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file in one step, so that half of it never passes for the whole."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_bytes(content)
+    fresh.replace(path)
 
 
 def _figures(run: Run, folder: Path) -> Mapping[str, Any]:
@@ -92,65 +120,3 @@ def function_of(target: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise InputError(f"`function` {target} is not to be had: {error}") from None
-
-
-def on_ray(
-    runs: Sequence[Run], out: Path, address: str | None, processes: int | None, gpus: float
-) -> Iterator[tuple[Run, Outcome]]:
-    """Make runs side by side and yield each as it ends.
-
-    Parameters
-    ----------
-    runs : sequence of Run
-        What to do.
-    out : Path
-        The folder of the outcomes; on a cluster one that all machines share.
-    address : str or None
-        Of a cluster that runs, "auto" for this machine's; None starts Ray here for the sweep.
-    processes : int or None
-        Most runs at a time here; a run for each core by default.
-    gpus : float
-        Share of a GPU that each run takes; 0 on the CPU.
-
-    Raises
-    ------
-    InputError
-        If Ray is not installed, or there is no cluster at `address`.
-    """
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise InputError("sweeps need Ray: pip install 'nautilus_metal[sweep]'") from None
-    here = os.getcwd()
-    environment: dict[str, Any] = {"env_vars": {"PYTHONPATH": os.pathsep.join([here, *_python_path()])}}
-    if address is not None:
-        environment = {"working_dir": here}
-    try:
-        ray.init(
-            address=address or "local",
-            num_cpus=processes if address is None else None,
-            include_dashboard=False if address is None else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=environment,
-        )
-    except ConnectionError as error:
-        raise InputError(f"there is no Ray cluster at {address}: {error}") from None
-    try:
-        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(do)
-        left = {task.remote(run, str(out)): run for run in runs}
-        while left:
-            ready, _ = ray.wait(list(left))
-            for reference in ready:
-                run = left.pop(reference)
-                try:
-                    yield run, ray.get(reference)
-                except ray.exceptions.RayError as error:  # the process died, twice
-                    first = str(error).strip().splitlines()[0]
-                    yield run, {"parameters": dict(run.parameters), "error": f"the process was lost: {first}"}
-    finally:
-        ray.shutdown()
-
-
-def _python_path() -> list[str]:
-    return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
