@@ -1,4 +1,4 @@
-"""A primal-dual interior-point method for batches of quadratic programmes, tails among them: float64, on the host."""
+"""A primal-dual interior-point method for batches of quadratic programmes, tails among them, in float64."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,6 +23,7 @@ class _Batch(NamedTuple):
     limits: Tensor  # of `image`
     free: Tensor
     live: Tensor
+    straight: Tensor  # whether the objective has no quadratic term, shape (B, 1)
 
     @property
     def own(self) -> int:
@@ -83,7 +84,7 @@ def interior_point(
     Parameters
     ----------
     programme : Programme
-        In float64 on the host; numbers of the order of one, the objective's excepted.
+        In float64, on the device to work on; numbers of the order of one, the objective's excepted.
     tolerance : float, default 1e-10
         Of residuals and of the sum of products of pairs, which is the gap where there are no residuals; the objective
         scaled to the order of one.
@@ -115,24 +116,26 @@ def interior_point(
     state = _start(batch)
     best = state
     worst = torch.full_like(factor, torch.inf)
-    left, stalled = torch.arange(len(factor)), torch.zeros_like(factor)
+    left, stalled = torch.arange(len(factor), device=factor.device), torch.zeros_like(factor)
     for step in range(_STEPS + 1):
         off, gap = _residuals(batch, state)
         error = torch.stack([*(one.abs().amax(-1) for one in off if one.shape[-1]), gap * batch.pairs]).amax(0)
         error = error.nan_to_num(torch.inf, torch.inf)
         better = error < worst[left]
-        if bool(better.all()) and len(left) == len(worst):
+        least = torch.minimum(error, worst[left])
+        worst = worst.index_copy(0, left, least)
+        stalled = torch.where(better, 0, stalled + 1)
+        active = (least > tolerance) & (stalled < _PATIENCE) & error.isfinite()
+        all_better, some, every = torch.stack([better.all(), active.any(), active.all()]).tolist()
+        if all_better and len(left) == len(worst):
             best = state
         else:
             pairs = zip(best, state, strict=True)
             best = _State(*(old.index_put((left[better],), new[better]) for old, new in pairs))
-        worst = worst.index_put((left[better],), error[better])
-        stalled = torch.where(better, 0, stalled + 1)
-        active = (worst[left] > tolerance) & (stalled < _PATIENCE) & error.isfinite()
-        if step == _STEPS or not bool(active.any()):
+        if step == _STEPS or not some:
             break
         between()
-        if not bool(active.all()):
+        if not every:
             batch, left, stalled, gap = batch.take(active), left[active], stalled[active], gap[active]
             state, off = _State(*(one[active] for one in state)), _Off(*(one[active] for one in off))
         state = _advance(batch, state, off, gap)
@@ -153,7 +156,8 @@ def _batch(programme: Programme, tail: TailTerm | None) -> tuple[_Batch, Tensor]
         tail = tail._replace(mass=tail.mass * factor[:, None])
         live = torch.cat([live, tail.mass > 0, tail.mass > 0], dim=1)
     limits = torch.cat([limits, problem.most], dim=1)
-    return _Batch(problem, tail, limits, free.to(limits), live.to(limits)), factor
+    straight = (problem.quadratic == 0).flatten(1).all(-1, keepdim=True)
+    return _Batch(problem, tail, limits, free.to(limits), live.to(limits), straight), factor
 
 
 def _start(batch: _Batch) -> _State:
@@ -190,12 +194,13 @@ def _advance(batch: _Batch, at: _State, off: _Off, gap: Tensor) -> _State:
     direction = _directions(batch, at, off)
     product = at.slack * at.dual
     move = direction(-product)
-    length = _length(at, move, 1.0)[:, None]
-    ahead = (at.slack + length * move.slack) * (at.dual + length * move.dual) * batch.live
+    primal, dual = _lengths(batch, at, move, 1.0)
+    ahead = (at.slack + primal * move.slack) * (at.dual + dual * move.dual) * batch.live
     aim = ((ahead.sum(-1) / batch.pairs / gap.clamp(min=1e-300)).clamp(0, 1) ** 3 * gap)[:, None]
     move = direction(aim - product - move.slack * move.dual)
-    length = (_BACK_OFF * _length(at, move, 2.0)).clamp(max=1.0)[:, None]
-    return _State(*(old + length * new for old, new in zip(at, move, strict=True)))
+    primal, dual = ((_BACK_OFF * most).clamp(max=1.0) for most in _lengths(batch, at, move, 2.0))
+    lengths = _State(primal, dual, primal, dual)
+    return _State(*(old + length * new for old, length, new in zip(at, lengths, move, strict=True)))
 
 
 def _directions(batch: _Batch, at: _State, off: _Off) -> Callable[[Tensor], _State]:
@@ -242,7 +247,12 @@ def _directions(batch: _Batch, at: _State, off: _Off) -> Callable[[Tensor], _Sta
     return direction
 
 
-def _length(at: _State, move: _State, most: float) -> Tensor:
-    """Return the longest step up to `most` that keeps slacks and multipliers positive; shape (B,)."""
-    fastest = torch.cat([-move.slack / at.slack, -move.dual / at.dual], dim=1).amax(-1)
-    return 1 / fastest.clamp(min=1 / most)
+def _lengths(batch: _Batch, at: _State, move: _State, most: float) -> tuple[Tensor, Tensor]:
+    """The longest steps up to `most` that keep slacks positive, and multipliers; each of shape (B, 1).
+
+    One for both where the objective has a quadratic term: its slope then follows the point.
+    """
+    primal = 1 / (-move.slack / at.slack).amax(-1, keepdim=True).clamp(min=1 / most)
+    dual = 1 / (-move.dual / at.dual).amax(-1, keepdim=True).clamp(min=1 / most)
+    both = torch.minimum(primal, dual)
+    return torch.where(batch.straight, primal, both), torch.where(batch.straight, dual, both)

@@ -190,9 +190,10 @@ def optimise_many(
     risk_shares : mapping or sequence, optional
         Share of each asset in the variance, for "risk_parity"; even where not given.
     solver : {"auto", "interior_point", "admm", "proximal_newton"}
-        An interior point on the host, or on the device ADMM (for "minimum_variance" and "mean_variance") or proximal
-        steps (for "minimum_cvar"). "auto" takes ADMM for many problems on a GPU, and proximal steps where
-        a problem's scenarios are too many for the interior point.
+        An interior point (on the host; for "minimum_cvar" on a device that has float64, where there is enough to do),
+        or on the device ADMM (for "minimum_variance" and "mean_variance") or proximal steps (for "minimum_cvar").
+        "auto" takes ADMM for many problems on a GPU, and proximal steps where a problem's scenarios are too many for
+        the interior point.
     tolerance : float, default 1e-5
         Largest gap, as a share of the objective, of an optimum.
     device : str, default "auto"
@@ -219,7 +220,7 @@ def optimise_many(
             check_feasible(terms, problem.assets)
     compute = engine or shared_engine(device)
     found = _solve(problem, compute)
-    return [_allocation(problem, index, found, compute) for index in range(len(problem.cases))]
+    return [_allocation(problem, index, found) for index in range(len(problem.cases))]
 
 
 def _solve(problem: Problem, engine: ComputeEngine) -> Optimised:
@@ -275,7 +276,7 @@ def _hierarchy(problem: Problem) -> Optimised:
     return Optimised(weights, deviation, torch.full_like(deviation, torch.nan), 1, "recursion")
 
 
-def _allocation(problem: Problem, index: int, found: Optimised, engine: ComputeEngine) -> Allocation:
+def _allocation(problem: Problem, index: int, found: Optimised) -> Allocation:
     terms = problem.terms[index]
     weights = found.x[index, : len(problem.assets)].numpy().copy()
     covariance = problem.covariance[index].numpy()
@@ -305,7 +306,7 @@ def _allocation(problem: Problem, index: int, found: Optimised, engine: ComputeE
         cost=cost,
         iterations=found.iterations,
         solver=found.solver,
-        device=str(engine.device) if found.solver.startswith(("admm", "proximal")) else "cpu",
+        device=found.device,
         seed=problem.cases[index].seed,
     )
 

@@ -207,7 +207,8 @@ def _weighted_moments(sample: Array, weights: Array, both: bool) -> tuple[Array,
                 sample[part[0] : part[-1] + 1].astype(np.float64, copy=False)
             )  # fmt: skip
             total += weight[part] @ rows
-            second += (rows * weight[part][:, None]).T @ rows
+            scaled = rows * np.sqrt(weight[part])[:, None]
+            second += scaled.T @ scaled  # numpy does half of a product that it sees to be symmetric
         means[i] = total
         if both:  # about frequencies: as with that many equal observations
             scatters[i] = (second - np.outer(total, total)) / (1 - 1 / len(inside))

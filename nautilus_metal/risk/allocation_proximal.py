@@ -65,7 +65,8 @@ def proximal_newton(
             search.keep(open_)
             left = left[open_]
         search.sharpen()
-    return Optimised(x, upper, (upper - lower).clamp(min=0), search.steps, "proximal_newton")
+    gap, device = (upper - lower).clamp(min=0), str(scenarios.engine.device)
+    return Optimised(x, upper, gap, search.steps, "proximal_newton", device)
 
 
 class _Search:

@@ -34,6 +34,8 @@ class Optimised:
         Of the whole batch.
     solver : str
         What made them.
+    device : str
+        Where.
     """
 
     x: Tensor
@@ -41,6 +43,7 @@ class Optimised:
     gap: Tensor
     iterations: int
     solver: str
+    device: str = "cpu"
 
 
 def least_quadratic(programme: Programme, engine: ComputeEngine, solver: str, tolerance: float) -> Optimised:
@@ -65,7 +68,7 @@ def least_quadratic(programme: Programme, engine: ComputeEngine, solver: str, to
     single = engine.exact_dtype == torch.float32
     found = admm(moved, 1e-6 if single else 1e-9)
     x, equal, row, residual = (field.to("cpu").to(torch.float64) for field in found[:4])
-    result = _certified(programme, Solution(x, equal, row, residual, found.iterations), solver)
+    result = _certified(programme, Solution(x, equal, row, residual, found.iterations), solver, str(engine.device))
     missed = (result.gap > tolerance * result.value.abs()) | (_violation(programme, result.x) > _FEASIBLE)
     left = torch.nonzero(missed).squeeze(-1)
     if not len(left):
@@ -73,7 +76,7 @@ def least_quadratic(programme: Programme, engine: ComputeEngine, solver: str, to
     again = _certified(programme.take(left), interior_point(programme.take(left)), "interior_point")
     pairs = (result.x, again.x), (result.value, again.value), (result.gap, again.gap)
     x, value, gap = (whole.index_copy(0, left, part) for whole, part in pairs)
-    return Optimised(x, value, gap, result.iterations + again.iterations, "admm, interior_point")
+    return Optimised(x, value, gap, result.iterations + again.iterations, "admm, interior_point", result.device)
 
 
 def _violation(programme: Programme, x: Tensor) -> Tensor:
@@ -82,13 +85,13 @@ def _violation(programme: Programme, x: Tensor) -> Tensor:
     return torch.cat([off, times(programme.rows, x) - programme.most], dim=-1).amax(-1)
 
 
-def _certified(programme: Programme, found: Solution, solver: str) -> Optimised:
+def _certified(programme: Programme, found: Solution, solver: str, device: str = "cpu") -> Optimised:
     x = found.x
     bent = times(programme.quadratic, x)
     slope = bent + programme.linear
     value = (x * (bent / 2 + programme.linear)).sum(-1)
     bound = linear_bound(slope, programme, found.equal_dual, found.row_dual)
-    return Optimised(x, value, ((slope * x).sum(-1) - bound).clamp(min=0), found.iterations, solver)
+    return Optimised(x, value, ((slope * x).sum(-1) - bound).clamp(min=0), found.iterations, solver, device)
 
 
 def largest_sharpe(

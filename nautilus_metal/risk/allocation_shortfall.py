@@ -1,11 +1,11 @@
 """Least expected shortfall over scenarios, without the linear programme: many problems, by the size of each."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine, threads_for
 from nautilus_metal.engine.cancel import checkpoint
+from nautilus_metal.engine.governor import cpu_of, room
 from nautilus_metal.kernels.portfolio import Programme, linear_bound
 from nautilus_metal.kernels.portfolio_interior import interior_point
 from nautilus_metal.kernels.portfolio_tail import TailTerm, shortfall
@@ -14,7 +14,9 @@ from nautilus_metal.risk.allocation_quadratic import Optimised
 from nautilus_metal.risk.allocation_scenarios import Scenarios
 from nautilus_metal.risk.book import Array
 
-_DIRECT = 2**14  # scenarios of a problem up to which the interior point is the faster of the two
+_DIRECT = 2**14  # scenarios of a problem up to which the interior point is the faster of the two, on the host
+_DIRECT_ON_DEVICE = 2**20  # and on a device
+_LAUNCHES = 2**18  # returns of a batch from which on a device is worth them
 _TOGETHER = 2**20  # scenarios of a batch at once by the interior point
 _LOSSES = 2**27  # losses of a batch at once by proximal steps
 _EXACT = 1e-9
@@ -32,8 +34,8 @@ def least_shortfall(
 ) -> Optimised:
     r"""Minimise a linear function plus :math:`\gamma` times the expected shortfall over a batch of feasible sets.
 
-    By an interior point on the host, whose steps sum over all scenarios, or by `proximal_newton` on the device, whose
-    steps sum over tails.
+    By an interior point, whose steps sum over all scenarios, or by `proximal_newton`, whose steps sum over tails. The
+    interior point needs float64: it works on the host where the device has none, and where the batch is small.
 
     Parameters
     ----------
@@ -52,30 +54,39 @@ def least_shortfall(
     tolerance : float
         Of the gap, as a share of the shortfall, for `proximal_newton`.
     engine : ComputeEngine
-        Where `proximal_newton` works.
+        Where to work.
     """
     count, assets = returns.shape
     seen = count if probability is None else int((probability > 0).sum(-1).max())
-    direct = seen <= _DIRECT if solver == "auto" else solver == "interior_point"
+    exact = _exact_place(engine, len(aversion), seen, assets)
+    most = _DIRECT if exact.device.type == "cpu" else _DIRECT_ON_DEVICE
+    direct = seen <= most if solver == "auto" else solver == "interior_point"
     scenarios = None if direct else Scenarios(engine, returns)
-    table = _table(returns) if direct else None
+    table = _table(exact, returns) if direct else None
     found = []
     share = max(1, _TOGETHER // seen if direct else _LOSSES // count)
     for index in torch.arange(len(aversion)).split(share):
         part, own = programme.take(index), aversion[index]
         given = None if probability is None else probability[index]
-        with threads_for(len(index) * seen * assets):
+        with threads_for(0 if direct else len(index) * seen * assets):  # numpy has threads of its own for its product
             if table is not None:
                 found.append(_direct(part, *table, level, given, own))
             elif scenarios is not None:
                 found.append(proximal_newton(part, scenarios, level, given, own, tolerance))
     x, value, gap = (torch.cat([getattr(one, name) for one in found]) for name in ("x", "value", "gap"))
-    return Optimised(x, value, gap, max(one.iterations for one in found), found[0].solver)
+    return Optimised(x, value, gap, max(one.iterations for one in found), found[0].solver, found[0].device)
 
 
-def _table(returns: Array) -> tuple[Tensor, float]:
+def _exact_place(engine: ComputeEngine, problems: int, seen: int, assets: int) -> ComputeEngine:
+    """Where the interior point works: on the device if it has float64, room for one problem, and enough to do."""
+    fits = 3 * torch.float64.itemsize * seen * (assets + 1) <= room(engine)
+    worth = problems * seen * assets >= _LAUNCHES
+    return engine if engine.exact_dtype == torch.float64 and worth and fits else cpu_of(engine)
+
+
+def _table(engine: ComputeEngine, returns: Array) -> tuple[Tensor, float]:
     """Returns in a unit of their own order, with a column of ones, and the unit."""
-    exact = torch.from_numpy(np.array(returns, dtype=np.float64))
+    exact = engine.upload(returns, torch.float64)
     unit = float(exact.square().mean().sqrt()) or 1.0
     return torch.cat([exact / unit, torch.ones_like(exact[:, :1])], dim=1), unit
 
@@ -83,8 +94,10 @@ def _table(returns: Array) -> tuple[Tensor, float]:
 def _direct(
     programme: Programme, table: Tensor, unit: float, level: float, probability: Tensor | None, aversion: Tensor
 ) -> Optimised:
-    """Solve a batch by the interior point, and take the bound that its multipliers give."""
-    assets = table.shape[1] - 1
+    """Solve a batch by the interior point where the table is, and take the bound that its multipliers give."""
+    assets, device = table.shape[1] - 1, table.device
+    programme, aversion = Programme(*(field.to(device) for field in programme)), aversion.to(device)
+    probability = None if probability is None else probability.to(device)
     tail = _tail(table, level, probability, len(aversion))
     size = aversion * unit
     linear = programme.linear / size[:, None]
@@ -93,7 +106,7 @@ def _direct(
     x = torch.minimum(torch.maximum(x, programme.lower), programme.upper)
     losses = -unit * tail.across(torch.nn.functional.pad(x[:, :assets], (0, 1)))
     even = probability is None
-    risk = shortfall(losses, level, None if even else tail.mass * (1 - level))
+    risk = shortfall(losses, level, None if even else tail.mass * (1 - level)).to(device)
     value = aversion * risk + (programme.linear * x).sum(-1)
     assert found.tail_dual is not None
     weight = torch.minimum(found.tail_dual, tail.mass) * (tail.mass > 0)
@@ -101,7 +114,8 @@ def _direct(
     slope[:, :assets] -= size[:, None] * tail.pull(weight / weight.sum(-1, keepdim=True))[:, :assets]
     duals = size[:, None] * found.equal_dual, size[:, None] * found.row_dual
     bound = linear_bound(slope, programme, *duals)
-    return Optimised(x, value, (value - bound).clamp(min=0), found.iterations, "interior_point")
+    gap = (value - bound).clamp(min=0)
+    return Optimised(x.cpu(), value.cpu(), gap.cpu(), found.iterations, "interior_point", str(device))
 
 
 def _tail(table: Tensor, level: float, probability: Tensor | None, problems: int) -> TailTerm:

@@ -9,6 +9,7 @@ import scipy.spatial.distance
 import torch
 from scipy import sparse
 
+from nautilus_metal.kernels import portfolio_tail
 from nautilus_metal.kernels.portfolio import Programme, admm, linear_bound, times
 from nautilus_metal.kernels.portfolio_hierarchy import (
     correlation_distance,
@@ -74,6 +75,12 @@ def check(programme: Programme, found, tolerance: float) -> None:
 
 def test_the_interior_point_finds_clarabels_optima(programme):
     check(programme, interior_point(programme), 1e-7)
+
+
+def test_the_interior_point_takes_straight_and_bent_objectives_in_one_batch(programme):
+    straight = torch.arange(COUNT) % 2 == 0
+    mixed = programme._replace(quadratic=programme.quadratic * ~straight[:, None, None])
+    check(mixed, interior_point(mixed), 1e-7)
 
 
 def test_admm_finds_clarabels_optima_on_each_device(programme, engine):
@@ -146,7 +153,11 @@ def test_the_smoothing_approaches_the_shortfall_and_its_weights_are_those_of_a_t
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["shared scenarios", "own scenarios"])
-def test_a_tail_in_the_interior_point_is_the_linear_programme(own):
+def test_a_tail_in_the_interior_point_is_the_linear_programme(own, engine, monkeypatch):
+    if engine.exact_dtype != torch.float64:
+        pytest.skip("the interior point needs float64")
+    monkeypatch.setattr(portfolio_tail, "_IN_CACHE", 100)  # sums over scenarios in parts
+    monkeypatch.setattr(portfolio_tail, "_AT_ONCE", 300)
     draw = np.random.default_rng(8)
     count, scenarios, assets, level = 3, 80, 5, 0.9
     returns = draw.standard_t(4, size=(count if own else 1, scenarios, assets)) + 0.1
@@ -162,7 +173,10 @@ def test_a_tail_in_the_interior_point_is_the_linear_programme(own):
         np.zeros((count, 0, assets + 1)), np.zeros((count, 0)),
     )  # fmt: skip
     term = TailTerm(torch.from_numpy(rows), torch.from_numpy(mass))
-    found = interior_point(Programme(*map(torch.from_numpy, arrays)), 1e-10, term)
+    moved = Programme(*(engine.upload(array, torch.float64) for array in arrays))
+    found = interior_point(moved, 1e-10, TailTerm(*(engine.upload(field, torch.float64) for field in term)))
+    assert found.x.device.type == engine.device.type
+    found = found._replace(x=found.x.cpu(), tail_dual=found.tail_dual.cpu())
     for i in range(count):
         own_rows = rows[i if own else 0]
         reference = scipy.optimize.linprog(

@@ -1,10 +1,14 @@
 """Portfolio optimisation against skfolio with Clarabel on its stocks; certificates, conflicts, batches, devices."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import linprog
 
 from nautilus_metal.errors import InputError
+from nautilus_metal.risk import allocation_shortfall
 from nautilus_metal.risk.allocation import Case, Constraints, Group, optimise, optimise_many
 from nautilus_metal.risk.allocation_cases import bootstrap_cases, frontier_cases, history_cases
 
@@ -99,13 +103,15 @@ def sample():
         ("minimum_cvar", "interior_point"),
     ],
 )  # fmt: skip
-def test_each_device_finds_the_same(sample, engine, objective, solver):
+def test_each_device_finds_the_same(sample, engine, objective, solver, monkeypatch):
+    monkeypatch.setattr(allocation_shortfall, "_LAUNCHES", 1)
     constraints = Constraints(upper=0.4, previous=0.125, turnover=0.8, costs=1e-4)
     exact = optimise(sample, objective, constraints=constraints, device="cpu", solver="interior_point")
     found = optimise(sample, objective, constraints=constraints, engine=engine, solver=solver, tolerance=1e-4)
     assert found.status == "optimal"
     assert found.solver.startswith(solver)
-    assert found.device == str(engine.device) if solver != "interior_point" else "cpu"
+    on_host = solver == "interior_point" and engine.exact_dtype != torch.float64
+    assert found.device == ("cpu" if on_host else str(engine.device))
     assert found.value == pytest.approx(exact.value, rel=1e-4)
     assert found.turnover <= 0.8 + 1e-6
     assert found.weights.max() <= 0.4 + 1e-6
@@ -175,6 +181,19 @@ def test_problems_that_are_done_leave_a_batch_of_proximal_steps(sample, engine, 
         assert one.status == "optimal"
         assert one.value == pytest.approx(alone.value, rel=1e-4)
         assert one.value - one.gap <= alone.value
+
+
+def test_small_batches_stay_on_the_host_and_what_has_no_room(sample, monkeypatch):
+    engine = SimpleNamespace(device=torch.device("cuda:0"), exact_dtype=torch.float64)
+    monkeypatch.setattr(allocation_shortfall, "cpu_of", lambda _: "host")
+    monkeypatch.setattr(allocation_shortfall, "room", lambda _: 2**30)
+    place = allocation_shortfall._exact_place
+    assert place(engine, 1, 10_000, 400) is engine
+    assert place(engine, 1_000, 250, 20) is engine
+    assert place(engine, 1, 250, 20) == "host"
+    assert place(engine, 1, 2**20, 400) == "host"
+    engine.exact_dtype = torch.float32
+    assert place(engine, 1, 10_000, 400) == "host"
 
 
 def test_a_history_sees_its_windows_alone(sample):
