@@ -1,6 +1,7 @@
 """Fixtures for every test: the engines of this machine, the simulated mps device, and pools that start empty."""
 
 import os
+import socket
 import sys
 from collections.abc import Iterator
 
@@ -83,6 +84,14 @@ def device(request: pytest.FixtureRequest) -> str:
     """Name the device that whole systems are configured with: the CPU, or what the command line asks for."""
     kind = request.config.getoption("--device") or "cpu"
     return "cuda:0" if kind == "cuda" else kind
+
+
+@pytest.fixture
+def free_port() -> int:
+    """Name a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture

@@ -5,17 +5,23 @@ sample, sums) and lies on the host, so that gloo carries it whatever device each
 """
 
 import os
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor
 
 from nautilus_metal.errors import InputError, TeamError
 
 TIMEOUT = 60.0  # seconds that a member waits for the others
+_INTERFACE = "GLOO_SOCKET_IFNAME"
+_ELSEWHERE = "192.0.2.1"  # on no network (RFC 5737): the way there is the way out
 
 
 class Team:
@@ -124,11 +130,68 @@ def joined(timeout: float = TIMEOUT) -> Iterator[Team]:
         return
     import torch.distributed as group
 
-    try:
-        group.init_process_group("gloo", timeout=timedelta(seconds=timeout))
-    except (RuntimeError, ValueError) as error:
-        raise TeamError(f"the processes did not come together within {timeout:g} s: {error}") from error
+    _meet(group, timeout)
     try:
         yield Team(group.get_rank(), group.get_world_size(), timeout)
     finally:
         group.destroy_process_group()
+
+
+def _meet(group: Any, timeout: float) -> None:
+    """Come together with the others; gloo waits for ever for one that has died on its way, so a thread does it."""
+    failed: list[Exception] = []
+
+    def work() -> None:
+        try:
+            with _reachable():
+                group.init_process_group("gloo", timeout=timedelta(seconds=timeout))
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work, name="team", daemon=True)
+    thread.start()
+    thread.join(timeout + 1.0)  # the second lets an error with more words come first
+    if thread.is_alive() or failed:
+        reason = failed[0] if failed else TimeoutError("another one has died or cannot be reached")
+        raise TeamError(f"the processes did not come together within {timeout:g} s: {reason}") from reason
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    """Have gloo listen where other machines reach this one: it takes the host's name, often an address of its own."""
+    name = _interface(os.environ.get("MASTER_ADDR", ""))
+    if name is None or _INTERFACE in os.environ:
+        yield
+        return
+    os.environ[_INTERFACE] = name
+    try:
+        yield
+    finally:
+        del os.environ[_INTERFACE]
+
+
+def _interface(first: str) -> str | None:
+    """Name the network interface that leads to the first member's machine, or on that one out of it.
+
+    None where all members are on one machine, or nothing leads out of it.
+    """
+    if os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE")) == os.environ.get("WORLD_SIZE"):
+        return None
+    for target in (first, _ELSEWHERE):
+        own = _own_address(target)
+        if own is not None and not own.is_loopback:
+            for name, addresses in psutil.net_if_addrs().items():
+                if str(own) in {address.address.partition("%")[0] for address in addresses}:
+                    return name
+    return None
+
+
+def _own_address(target: str) -> IPv4Address | IPv6Address | None:
+    """The address of this machine from which packets to another would leave; none is sent."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(target, 9, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.connect(place)
+            return ip_address(probe.getsockname()[0].partition("%")[0])
+    except OSError:
+        return None

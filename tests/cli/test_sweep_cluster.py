@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -70,17 +69,14 @@ class Node:
 
 
 @pytest.fixture
-def cluster(monkeypatch):
+def cluster(monkeypatch, free_port):
     """Yield the address of a cluster that asks for a token, and its second node."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "of-a-test-0123456789abcdef0123456789abcdef")
+    address = f"127.0.0.1:{free_port}"
     folder, nodes = Path(tempfile.mkdtemp(prefix="ray")), []  # the names of its sockets must be short
     try:
-        port = address.partition(":")[2]
-        head = ["--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}"]
+        head = ["--head", f"--port={free_port}", "--include-dashboard=false", f"--temp-dir={folder}"]
         nodes.append(Node("first", folder, *head))
         nodes.append(Node("second", folder, f"--address={address}"))
         yield address, nodes[1]

@@ -1,13 +1,13 @@
 """The var command: a book from a file, by one process and by several that may die."""
 
 import json
-import os
-import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from nautilus_metal.cli.main import main
@@ -44,6 +44,22 @@ def folder(tmp_path):
     (100 * np.exp(history().cumsum())).to_csv(tmp_path / "prices.csv")
     write(tmp_path)
     return tmp_path
+
+
+def same(shared: dict, alone: dict) -> None:
+    for row, expected in zip(shared["levels"], alone["levels"], strict=True):
+        for name in ("var", "es", "var_standard_error", "es_standard_error"):
+            assert row[name] == pytest.approx(expected[name], rel=2e-5)
+        assert row["component_var"] == pytest.approx(expected["component_var"], rel=2e-5, abs=2e-5 * expected["var"])
+
+
+def node(rank: int, port: int, *program: str) -> subprocess.Popen:
+    """Start what an operator starts on one machine of two."""
+    launcher = ["-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1"]
+    return subprocess.Popen(
+        [sys.executable, *launcher, "--master-addr=127.0.0.1", f"--master-port={port}", *program],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
 
 
 def write(folder, **changes) -> str:
@@ -139,28 +155,40 @@ def test_two_processes_give_the_figures_of_one(folder, capsys):
     assert done.returncode == 0, done.stderr
     shared = json.loads(done.stdout)
     assert (shared["processes"], shared["scenarios"]) == (2, 20_000)
-    for row, expected in zip(shared["levels"], alone["levels"], strict=True):
-        for name in ("var", "es", "var_standard_error", "es_standard_error"):
-            assert row[name] == pytest.approx(expected[name], rel=2e-5)
-        assert row["component_var"] == pytest.approx(expected["component_var"], rel=2e-5, abs=2e-5 * expected["var"])
+    same(shared, alone)
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_leaves_an_error_and_no_figure(folder):
+def test_two_nodes_give_the_figures_of_one(folder, free_port, capsys):
+    command = ["var", str(folder / "book.json"), "--device", "cpu", "--json"]
+    nodes = [node(rank, free_port, "-m", "nautilus_metal.cli", *command) for rank in (0, 1)]
+    (out, error), (silence, _) = [one.communicate(timeout=240) for one in nodes]
+    assert [one.returncode for one in nodes] == [0, 0], error
+    assert main(command) == 0
+    shared = json.loads(out)
+    assert shared["processes"] == 2
+    same(shared, json.loads(capsys.readouterr().out))
+    assert silence == ""
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_leaves_an_error_and_no_figure(folder, free_port):
     """The second one joins, and is killed before it has answered."""
-    member = "import os, signal\nfrom nautilus_metal.engine.team import joined\n"
-    member += "with joined(60): os.kill(os.getpid(), signal.SIGKILL)\n"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = ["-m", "nautilus_metal.cli", "var", str(folder / "book.json"), "--device", "cpu", "--timeout", "30"]
-    first = subprocess.Popen(
-        [sys.executable, *command], env=os.environ | place | {"RANK": "0"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    member = folder / "member.py"
+    member.write_text(
+        "import pathlib, time\nfrom nautilus_metal.engine.team import joined\n"
+        f"with joined(60): pathlib.Path({str(folder / 'joined')!r}).touch(); time.sleep(600)\n"
     )
-    subprocess.run([sys.executable, "-c", member], env=os.environ | place | {"RANK": "1"}, timeout=240, check=False)
+    command = ["-m", "nautilus_metal.cli", "var", str(folder / "book.json"), "--device", "cpu", "--timeout", "60"]
+    first, second = node(0, free_port, *command), node(1, free_port, str(member))
+    end = time.monotonic() + 120
+    while not (folder / "joined").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    for process in [*psutil.Process(second.pid).children(recursive=True), second]:
+        process.kill()
+    second.communicate()
     out, error = first.communicate(timeout=240)
-    assert first.returncode == 2
+    assert (folder / "joined").exists(), error
+    assert first.returncode != 0
     assert out == ""
     assert "nautilus-metal: member 0 of 2 has lost the others, so there is no figure" in error

@@ -1,15 +1,17 @@
 """Scenarios shared by a team are those of one process: the members are threads here, processes in test_var.py."""
 
-import socket
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from nautilus_metal.engine import ComputeEngine
+from nautilus_metal.engine import ComputeEngine, team
 from nautilus_metal.engine.team import Team, joined
 from nautilus_metal.errors import InputError, TeamError
 from nautilus_metal.risk import assess
@@ -127,13 +129,6 @@ def test_a_time_out_that_is_none(timeout):
         pass
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def test_others_that_do_not_come(monkeypatch, free_port):
     for name, value in {
         "WORLD_SIZE": "2",
@@ -144,3 +139,49 @@ def test_others_that_do_not_come(monkeypatch, free_port):
         monkeypatch.setenv(name, value)
     with pytest.raises(TeamError, match=r"the processes did not come together within 1 s"), joined(1.0):
         pass
+
+
+@pytest.fixture
+def second_of_two(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MASTER_ADDR", "10.0.0.1")
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+
+
+def test_one_who_dies_on_the_way_keeps_nobody_waiting(monkeypatch, second_of_two):
+    """Gloo waits for ever then."""
+    over = threading.Event()
+    monkeypatch.setattr("torch.distributed.init_process_group", lambda *_, **__: over.wait(60))
+    with pytest.raises(TeamError, match=r"did not come together within 0.1 s: another one has died"), joined(0.1):
+        pass
+    over.set()
+
+
+CARDS = {"lo": "127.0.0.1", "eth0": "172.16.0.5", "eth1": "10.0.0.2"}
+
+
+@pytest.mark.parametrize(
+    ("members", "ways", "expected"),
+    [
+        ("2", {"10.0.0.1": "10.0.0.2"}, None),  # all on this machine
+        ("1", {"10.0.0.1": "10.0.0.2"}, "eth1"),
+        ("1", {"10.0.0.1": "127.0.0.1", "192.0.2.1": "172.16.0.5"}, "eth0"),  # the first one's own machine
+        ("1", {"10.0.0.1": "127.0.0.1"}, None),
+        ("1", {"10.0.0.1": "10.9.9.9"}, None),
+    ],
+)
+def test_over_machines_gloo_listens_where_they_reach_it(monkeypatch, second_of_two, members, ways, expected):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", members)
+    cards = {name: [SimpleNamespace(address=address)] for name, address in CARDS.items()}
+    monkeypatch.setattr("psutil.net_if_addrs", lambda: cards)
+    monkeypatch.setattr(team, "_own_address", lambda target: ip_address(ways[target]) if target in ways else None)
+    with team._reachable():
+        assert os.environ.get("GLOO_SOCKET_IFNAME") == expected
+    assert "GLOO_SOCKET_IFNAME" not in os.environ
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "ib0")
+    with team._reachable():
+        assert os.environ["GLOO_SOCKET_IFNAME"] == "ib0"
+
+
+def test_the_way_to_this_machine_is_its_loopback():
+    assert team._own_address("127.0.0.1") == ip_address("127.0.0.1")
