@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 
 from nautilus_metal.engine.threads import share
 from nautilus_metal.kernels.brownian import bridge_order
-from nautilus_metal.kernels.fused_paths import ROWS, tile_paths
+from nautilus_metal.kernels.fused_paths import PSEUDO, QUICK, SOBOL, tile_paths
+from nautilus_metal.kernels.fused_payoffs import ROWS
 from nautilus_metal.kernels.normals import direction_numbers
 
 Array = NDArray[np.float64]
 
 PIECE = 1 << 18  # numbers that a thread makes at a time
 WORK = 8  # elements of plain arithmetic that a number is worth
+SOURCES = {"pseudo": PSEUDO, "antithetic": PSEUDO, "sobol": SOBOL, "fast": QUICK}
 _NEVER = 1e30  # an exercise boundary that no price passes
 
 
@@ -24,7 +26,7 @@ class PathProblem(NamedTuple):
     Attributes
     ----------
     style : int
-        A key of `kernels.fused_paths.ROWS`.
+        A key of `kernels.fused_payoffs.ROWS`.
     steps, every : int
         Equal steps of a path, and those from one observation to the next.
     market : tuple of float
@@ -55,7 +57,7 @@ def path_sums(
         Independent streams.
     count : int
         Paths of each; pairs of them for "antithetic".
-    sampler : {"pseudo", "antithetic", "sobol"}
+    sampler : {"pseudo", "antithetic", "sobol", "fast"}
         As in `kernels.brownian.draws`.
 
     Returns
@@ -63,19 +65,20 @@ def path_sums(
     list of ndarray
         Symmetric, shape (rows, rows), whatever the number of threads.
     """
-    sobol, steps, tile = sampler == "sobol", problem.steps, tile_paths(problem.steps)
-    size = count if sobol else tile * max(1, PIECE // (steps * tile))
+    source, steps = SOURCES[sampler], problem.steps
+    tile = tile_paths(steps, source)
+    size = count if source == SOBOL else tile * max(1, PIECE // (steps * tile))
     tasks = [(seed, first) for seed in range(len(seeds)) for first in range(0, count, size)]
     rows = len(ROWS[problem.style])
     parts = np.zeros((len(tasks), rows, rows))
-    ways = _ways(steps, sobol)
+    ways = _ways(steps, source)
     market = np.array(problem.market, np.float32)
     boundary = _boundary(problem)
 
     def work(k: int) -> None:
         seed, first = tasks[k]
         number = min(size, count - first)
-        loop(problem.style, sobol, seeds[seed], *ways, first, number, sampler == "antithetic", tile, market,
+        loop(problem.style, source, seeds[seed], *ways, first, number, sampler == "antithetic", tile, market,
              problem.every, boundary, parts[k])  # fmt: skip
 
     share(work, range(len(tasks)), WORK * steps * count * len(seeds))
@@ -83,14 +86,12 @@ def path_sums(
     return [one + np.tril(one, -1).T for one in lower]
 
 
-def _ways(steps: int, sobol: bool) -> tuple[NDArray[Any], ...]:
-    """Direction numbers of each step, and how the sums of normals follow from each other."""
-    if sobol:
+def _ways(steps: int, source: int) -> tuple[NDArray[Any], ...]:
+    """Direction numbers of each step, and how a bridge's sums of normals follow from each other."""
+    if source == SOBOL:
         nodes, weights = bridge_order(steps)
         return direction_numbers(steps), nodes, weights.astype(np.float32)
-    row = np.arange(steps)
-    nodes = np.stack([row, row + 1, row], 1)
-    return np.empty((steps, 0), np.int64), nodes, np.tile(np.array([1.0, 0.0, 1.0], np.float32), (steps, 1))
+    return np.empty((steps, 0), np.int64), np.empty((0, 3), np.int64), np.empty((0, 3), np.float32)
 
 
 def _boundary(problem: PathProblem) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ Keys = NDArray[np.int64]  # of a dimension or of several: scrambled direction nu
 
 SOBOL_BITS = 30
 
-f32, i32, i64, u64 = np.float32, np.int32, np.int64, np.uint64
+f32, f64, i32, i64, u64 = np.float32, np.float64, np.int32, np.int64, np.uint64
 
 _LOW, _HALF = u64(0xFFFFFFFF), u64(32)
 _FACTOR_A, _FACTOR_B = u64(0xD2E7470EE14C6C93), u64(0xCA5A826395121157)
@@ -76,7 +76,12 @@ def logarithm(x: np.float32) -> np.float32:
     bits = f32(x).view(i32)
     exponent = i32(i32(bits - i32(0x3F3504F3)) >> i32(23))
     m = i32(bits - i32(exponent << i32(23))).view(f32) - f32(1.0)
-    e, z = f32(exponent), m * m
+    return logarithm_of_parts(m, f32(exponent))
+
+
+def logarithm_of_parts(m: np.float32, e: np.float32) -> np.float32:
+    """The logarithm of 2^e (1 + m), for 1 + m within a root of 2 of 1."""
+    z = m * m
     p = f32(7.0376836292e-2)
     p = p * m - f32(1.1514610310e-1)
     p = p * m + f32(1.1676998740e-1)

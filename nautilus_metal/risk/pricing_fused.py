@@ -1,7 +1,7 @@
 """Prices and Greeks by the compiled path loop: one European, Asian, American or Bermudan option under Black-Scholes.
 
 The same numbers, estimators and control variates as by `pricing_plans`, so that figures agree to float32. Every
-figure of a path is linear in the rows of `kernels.fused_paths.ROWS`; here are the coefficients.
+figure of a path is linear in the rows of `kernels.fused_payoffs.ROWS`; here are the coefficients.
 """
 
 import math
@@ -16,7 +16,8 @@ from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.fused import Outputs, fused_kernels
 from nautilus_metal.engine.fused_paths import PathProblem, path_sums
 from nautilus_metal.kernels.brownian import stream_seed
-from nautilus_metal.kernels.fused_paths import AMERICAN, ASIAN, EUROPEAN, ROWS, path_products
+from nautilus_metal.kernels.fused_paths import path_products
+from nautilus_metal.kernels.fused_payoffs import AMERICAN, ASIAN, EUROPEAN, ROWS
 from nautilus_metal.kernels.longstaff_schwartz import Policy
 from nautilus_metal.risk.pricing_checks import Array
 from nautilus_metal.risk.pricing_device import device_moments
@@ -34,7 +35,7 @@ _SAMPLE: dict[int, tuple[str, dict[str, Any]]] = {
     ASIAN: ("asian", {"observations": 4, "steps": 8}),
     AMERICAN: ("bermudan", {"exercise_dates": 4, "steps": 8}),
 }
-_SAMPLES = ((1, 3001, "pseudo"), (1, 3002, "antithetic"), (2, 1100, "sobol"))
+_SAMPLES = ((1, 3001, "pseudo"), (1, 3002, "antithetic"), (2, 1100, "sobol"), (1, 3003, "fast"))
 
 Row = Mapping[str, float]
 
@@ -57,8 +58,6 @@ def fused_sample(terms: Terms, plan: Plan, engine: ComputeEngine, policy: Policy
     def sample(groups: int, count: int, sampler: str, seed: int) -> list[Moments] | None:
         if engine.device.type == "cuda" and policy is None:
             return device_moments(terms, plan, engine, groups, count, sampler, seed)
-        if sampler == "fast":
-            return None
         kernels = fused_kernels(engine.device, "numba")
         style = _STYLES[terms.style]
         name = f"{_SAMPLE[style][0]}_paths"
