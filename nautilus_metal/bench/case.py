@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nautilus_metal.bench.rates import Rates
+from nautilus_metal.engine import ComputeEngine
 
 Size = Mapping[str, int]
 ON_CPU = "ours on the CPU"
@@ -63,6 +64,8 @@ class Case:
         Parts of the work that nobody can leave out, each as a peer: timed beside ours, no competitors.
     on_cpu : bool
         Where ours runs on a GPU, take ours on the CPU for one more peer.
+    remark : callable
+        ``remark(results, engine)`` gives a line to print below the results of all its sizes, or None.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Case:
     floor: Floor | None = None
     bounds: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     on_cpu: bool = False
+    remark: "Callable[[Sequence[Result], ComputeEngine], str | None]" = lambda results, engine: None
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,8 @@ def run_bench(
         rates = measure_rates(engine, quick)
         results = run(cases, engine, quick, rates, _say)
         values = json.dumps(as_values(results, engine, rates), indent=2)
-        print(values if as_json else "\n".join((table(results, engine), "", *_floors(cases, rates))))
+        remarks = _remarks(cases, results, engine)
+        print(values if as_json else "\n".join((table(results, engine), "", *_floors(cases, rates), *remarks)))
         for path in _written(results, engine, values, out):
             print(path, file=sys.stderr)
         if keep:
@@ -93,6 +94,13 @@ def _floors(cases: Sequence[Case], rates: Rates) -> Iterator[str]:
     for case in cases:
         if case.floor is not None:
             yield f"  floor of {case.name}: {case.floor.says}"
+
+
+def _remarks(cases: Sequence[Case], results: Sequence[Result], engine: ComputeEngine) -> Iterator[str]:
+    for case in cases:
+        said = case.remark([result for result in results if result.case == case.name], engine)
+        if said:
+            yield said
 
 
 def _written(results: Sequence[Result], engine: ComputeEngine, values: str, out: Path | None) -> list[Path]:

@@ -81,6 +81,8 @@ def check_feasible(terms: Terms, assets: Sequence[str]) -> None:
     InputError
         Names bounds, budget, groups, turnover or target return that conflict.
     """
+    if terms.violation(_between_bounds(terms)) <= _EMPTY:
+        return
     made = region([terms])
     size = made.linear.shape[1]
     one = made.linear.new_ones
@@ -98,6 +100,13 @@ def check_feasible(terms: Terms, assets: Sequence[str]) -> None:
     if float(found.x[0, -1]) > _EMPTY:
         conflict = _conflict(terms, assets, rows[0], found.row_dual[0])
         raise InputError(f"`constraints` must leave a portfolio: {conflict}")
+
+
+def _between_bounds(terms: Terms) -> Array:
+    """The weights as far from each asset's lower bound to its upper one as the budget asks for."""
+    reach = float((terms.upper - terms.lower).sum())
+    share = (terms.budget - float(terms.lower.sum())) / reach if reach > 0 else 0.0
+    return terms.lower + min(max(share, 0.0), 1.0) * (terms.upper - terms.lower)
 
 
 def _conflict(terms: Terms, assets: Sequence[str], rows: Tensor, dual: Tensor) -> str:

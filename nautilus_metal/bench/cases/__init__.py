@@ -3,6 +3,7 @@
 from nautilus_metal.bench.case import Case
 from nautilus_metal.bench.cases import (
     backtest,
+    backtest_device,
     cuda,
     gate,
     indicators,
@@ -28,6 +29,7 @@ CASES: dict[str, Case] = {
         *pool.CASES,
         *placement.CASES,
         *backtest.CASES,
+        *backtest_device.CASES,
         *cuda.CASES,
     )
 }
