@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nautilus_metal.bench.case import ON_CPU, Result, strongest
+from nautilus_metal.bench.case import Result, strongest
 from nautilus_metal.bench.table import size_text, time_text
 from nautilus_metal.errors import InputError
 
@@ -14,6 +14,7 @@ FOLDER = Path(__file__).parent / "results"
 README = Path(__file__).parents[2] / "README.md"
 BEGIN, END = "<!-- made by `nautilus-metal bench --save` -->", "<!-- end -->"
 _MACHINE = ("device_name", "cpu_name", "cores", "versions")
+_OURSELVES = ("ours", "always the")  # peers that are this package in another way or place
 _HEADERS = ("Work", "Size", "Ours", "Times the floor", "Strongest peer", "Its time", "Peer / ours")
 
 
@@ -125,7 +126,7 @@ def _cells(result: Result) -> tuple[str, ...]:
 
 def _standing(shown: Sequence[Result]) -> str:
     """Say how many rows ours leads, and name those that it does not."""
-    rivals = [row for row in shown if row.peer != ON_CPU and not row.peer.startswith("ours")]
+    rivals = [row for row in shown if not row.peer.startswith(_OURSELVES)]
     behind = [row for row in rivals if row.ratio is not None and row.ratio.median < 1]
     names = ", ".join(f"`{row.case}` at {size_text(row)} (by {row.peer})" for row in behind)
     lead = f"Ours leads {len(rivals) - len(behind)} of {len(rivals)} rows"

@@ -14,7 +14,7 @@ from nautilus_metal.risk.allocation_quadratic import Optimised
 from nautilus_metal.risk.allocation_scenarios import Scenarios
 from nautilus_metal.risk.book import Array
 
-_DIRECT = 2**14  # scenarios of a problem up to which the interior point is the faster of the two, on the host
+_DIRECT = 2**16  # scenarios of a problem up to which the interior point is the faster of the two, on the host
 _DIRECT_ON_DEVICE = 2**20  # and on a device
 _LAUNCHES = 2**18  # returns of a batch from which on a device is worth them
 _TOGETHER = 2**20  # scenarios of a batch at once by the interior point

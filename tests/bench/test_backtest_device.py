@@ -6,7 +6,7 @@ import pytest
 
 from nautilus_metal.bench.case import Result, Spread
 from nautilus_metal.bench.cases import backtest_device
-from nautilus_metal.bench.cases.backtest_device import ASSETS, CASES, ON_CPU, ON_DEVICE, crossing
+from nautilus_metal.bench.cases.backtest_device import ASSETS, CASES, ON_CPU, ON_DEVICE, crossing, gains
 
 
 def test_every_day_is_reported_the_same_in_each_run_and_a_missing_report_is_noticed():
@@ -32,7 +32,7 @@ def _with(report, levels):
 
 
 @pytest.mark.parametrize(
-    ("gains", "expected"),
+    ("gained", "expected"),
     [
         ({1: 0.5, 10: 0.5, 100: 2.0}, 10**1.5),
         ({1: 2.0, 10: 0.5, 100: 2.0}, 10**1.5),
@@ -42,10 +42,11 @@ def _with(report, levels):
         ({}, None),
     ],
 )
-def test_the_crossing_is_where_the_device_is_ahead_for_good(gains, expected):
+def test_the_crossing_is_where_the_device_is_ahead_for_good(gained, expected):
     rows = []
-    for size, gain in gains.items():
+    for size, gain in reversed(gained.items()):
         for peer, seconds in ((ON_CPU, gain), (ON_DEVICE, 1.0)):
             plain = Result("placement_backtest", peer, {"reports": 1, "scenarios": size}, "cuda:0")
             rows.append(replace(plain, theirs=Spread(seconds, seconds, seconds)))
-    assert crossing(rows) == (None if expected is None else pytest.approx(expected))
+    assert gains(rows) == gained
+    assert crossing(gained) == (None if expected is None else pytest.approx(expected))

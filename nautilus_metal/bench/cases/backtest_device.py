@@ -1,7 +1,7 @@
 """A whole backtest with a RiskActor: where placement puts its work, beside always the CPU and always the device."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -143,32 +143,38 @@ def _finish(problem: Problem) -> None:
         run.engine.dispose()
 
 
-def crossing(results: Sequence[Result]) -> float | None:
-    """Scenarios from which on the backtest was faster on the device, between measured counts by their logarithms.
-
-    The smallest count where the device was faster at all of them; None where it was not at the largest.
-    """
-    ratios: dict[int, dict[str, float]] = {}
+def gains(results: Sequence[Result]) -> dict[int, float]:
+    """By scenarios, in their order: how many times faster than on the CPU the backtest was on the device."""
+    times: dict[int, dict[str, float]] = {}
     for result in results:
         if result.theirs is not None:
-            ratios.setdefault(result.size["scenarios"], {})[result.peer] = result.theirs.median
-    gains = [(size, math.log(row[ON_CPU] / row[ON_DEVICE])) for size, row in sorted(ratios.items()) if len(row) == 2]
-    behind = max((i for i, (_, gain) in enumerate(gains) if gain < 0), default=-1)
-    if behind == len(gains) - 1:
+            times.setdefault(result.size["scenarios"], {})[result.peer] = result.theirs.median
+    return {size: row[ON_CPU] / row[ON_DEVICE] for size, row in sorted(times.items()) if len(row) == 2}
+
+
+def crossing(gained: Mapping[int, float]) -> float | None:
+    """Scenarios from which on the device was faster at every measured count, interpolated on logarithmic axes.
+
+    The smallest count where it was faster at all of them; None where it was not at the largest.
+    """
+    sizes, logs = list(gained), [math.log(gain) for gain in gained.values()]
+    behind = max((i for i, gain in enumerate(logs) if gain < 0), default=-1)
+    if behind == len(logs) - 1:
         return None
     if behind < 0:
-        return float(gains[0][0])
-    (size, gain), (above, ahead) = gains[behind : behind + 2]
+        return float(sizes[0])
+    (size, above), (gain, ahead) = sizes[behind : behind + 2], logs[behind : behind + 2]
     return float(size * (above / size) ** (gain / (gain - ahead)))
 
 
 def _remark(results: Sequence[Result], engine: ComputeEngine) -> str | None:
     if engine.device.type == "cpu":
         return None
-    measured, placed = crossing(results), crossover(calibrate(engine), "losses")
+    gained, placed = gains(results), crossover(calibrate(engine), "losses")
+    each = ", ".join(f"{gain:.2f} at {size:,}" for size, gain in gained.items())
     return (
-        f"A backtest of {ASSETS} shares is faster on {engine.device} {_from(measured)}; placement takes it there "
-        f"{_from(None if placed is None else placed / ASSETS)}"
+        f"A backtest of {ASSETS} shares is faster on {engine.device} {_from(crossing(gained))} (times as fast as "
+        f"on the CPU: {each}); placement takes it there {_from(None if placed is None else placed / ASSETS)}"
     )
 
 

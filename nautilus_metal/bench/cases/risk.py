@@ -87,6 +87,8 @@ def _torch(problem: Problem) -> PeerFigures:
 def _library(name: str, problem: Problem) -> tuple[Any, Any]:
     """An array library with numpy's names, and the normals in its memory."""
     library = importlib.import_module(name)
+    if name == "jax.numpy":  # its products on a GPU have ten bits else
+        importlib.import_module("jax").config.update("jax_default_matmul_precision", "highest")
     if name not in problem.kept:
         problem.kept[name] = library.asarray(problem.normals.astype(np.float32))
     return library, problem.kept[name]
