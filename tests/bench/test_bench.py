@@ -63,6 +63,7 @@ def rates() -> Rates:
 OPTIONAL = ("polars", "cupy", "jax")  # packages of peers that no extra installs
 NOT_ON = {"cpu": ("placement_", "cuda_"), "mps": ("cuda_",)}  # cases by the device that they cannot run on
 ABSENT = ("an NVIDIA GPU is needed", "the CPU is the only device that is used here: there is nothing to choose")
+ALONE = "torch has a single thread here: there is nothing to choose"
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -76,6 +77,9 @@ def test_every_case_runs_and_agrees_with_its_peers(engine, rates, name):
     assert len(results) == len(case.quick) * (len(case.peers) + len(case.bounds) + on_cpu)
     for result in results:
         if result.problem in [f"{package} is not installed" for package in OPTIONAL]:
+            continue
+        if name.startswith("threads_") and torch.get_num_threads() == 1:
+            assert result.problem == ALONE
             continue
         if name.startswith(NOT_ON.get(engine.device.type, ())):
             assert result.problem in ABSENT
@@ -134,6 +138,42 @@ def test_the_check_of_risk_figures_can_fail(host, name, size):
     case.check(problem, ours, theirs)
     with pytest.raises(AssertionError):
         case.check(problem, ours, theirs._replace(es=[1.2 * es for es in theirs.es]))
+
+
+def test_the_worst_of_the_choices_is_told(host):
+    def measured(case: str, peer: str, elements: int, ratio: float | None) -> Result:
+        spread = None if ratio is None else Spread(ratio, ratio, ratio)
+        return Result(case, peer, {"elements": elements}, "cuda:0", spread, spread, spread)
+
+    results = [
+        measured("placement_losses", "always the CPU", 8_192, 1.0),
+        measured("placement_losses", "always the device", 8_192, 0.8),
+        measured("placement_losses", "always the CPU", 65_536, 3.0),
+        measured("placement_losses", "always the device", 65_536, 0.99),
+    ]
+    remark = CASES["placement_losses"].remark
+    words = "the choice takes at most {} times as long as the best (8,192 elements)"
+    assert remark(results, host) == "placement_losses: " + words.format("1.25")
+    assert remark([measured("threads_series", "one thread", 8_192, 1.4)], host).endswith(words.format("1.00"))
+    assert remark([measured("placement_losses", "always the CPU", 8_192, None)], host) is None
+
+
+def test_threads_are_given_back_after_each_turn(host):
+    case, before = CASES["threads_losses"], torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        problem = case.prepare(host, elements=4_096)
+        seen = []
+        watched = problem._replace(work=lambda: seen.append(torch.get_num_threads()))
+        for work in (case.ours, *case.peers.values()):
+            work(watched)
+            assert torch.get_num_threads() == 2
+        assert seen == [1, 1, 2]
+        torch.set_num_threads(1)
+        with pytest.raises(NothingToCompareError, match="a single thread"):
+            case.prepare(host, elements=4_096)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_pairs_are_measured_in_turn(host, monkeypatch):

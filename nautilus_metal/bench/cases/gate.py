@@ -1,14 +1,12 @@
 """One order at the gate: what it would make of VaR and ES, and how much of it the limits bear."""
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from nautilus_metal.actors.gate_weighing import Weighing
 from nautilus_metal.bench.case import Case
 from nautilus_metal.engine import ComputeEngine
-from nautilus_metal.host import OrderIntent
 from nautilus_metal.risk import Book, assess
 from nautilus_metal.risk.what_if import WhatIf, what_if
 
@@ -39,6 +37,8 @@ def _prepare(engine: ComputeEngine, positions: int, scenarios: int) -> Problem:
 
 def _gate(problem: Problem) -> tuple[float, float]:
     """Figure over its limit, and the part that passes, beside a working order in each other instrument."""
+    from nautilus_metal.actors.gate_weighing import Weighing  # without the host the other cases still run
+
     held = problem.asks.quantities
     working = [_order(name, 1.0) for name in list(held)[1:]]
     weighing = Weighing(problem.asks, held, working, [_order("0", float(ORDER))], problem.limits)
@@ -48,7 +48,9 @@ def _gate(problem: Problem) -> tuple[float, float]:
     return over.value, part
 
 
-def _order(name: str, quantity: float) -> OrderIntent:
+def _order(name: str, quantity: float) -> Any:
+    from nautilus_metal.host import OrderIntent
+
     return OrderIntent(name, name, "S-001", (), quantity, None, reduce_only=False, closes=False, group=())
 
 
