@@ -39,7 +39,9 @@ class RiskController(Controller):
         If a setting is outside its range.
     """
 
-    def __init__(self, trader: Any, config: RiskControllerConfig | None = None) -> None:
+    def __init__(self, trader: Any = None, config: RiskControllerConfig | None = None) -> None:
+        if isinstance(trader, RiskControllerConfig):  # from an importable config of a host without traders
+            trader, config = None, trader
         config = config or RiskControllerConfig()
         check(config)
         super().__init__(trader, config)

@@ -1,6 +1,7 @@
 """The RiskGate: asks before each order what the book's risk would be with it."""
 
 import math
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,6 +49,8 @@ class RiskGate(Actor):
         If a setting is outside its range; when it is added to a system that has a gate.
     """
 
+    checks_orders = True
+
     def __init__(self, config: RiskGateConfig | None = None) -> None:
         config = config or RiskGateConfig()
         check(config)
@@ -94,7 +97,7 @@ class RiskGate(Actor):
         try:
             ruling = self._ruling(intents, working, sizes)
         except Exception as error:  # an order must get an answer, whatever is wrong here
-            self.log.exception("The risk gate failed", error)
+            self.log.error(f"The risk gate failed\n{traceback.format_exc()}")
             ruling = self._unknown(intents, f"the check failed: {type(error).__name__}: {error}")
         if ruling.reason is None:
             self.passed += 1

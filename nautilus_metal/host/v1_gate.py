@@ -1,24 +1,21 @@
 """Standing between strategies and the risk engine of a NautilusTrader 1.x system: orders judged, trimmed, denied."""
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.messages import ModifyOrder, SubmitOrder, SubmitOrderList
-from nautilus_trader.model.enums import ContingencyType, OrderSide, OrderStatus, TradingState
+from nautilus_trader.model.enums import OrderSide, TradingState
 from nautilus_trader.model.events import OrderUpdated
 from nautilus_trader.risk.engine import RiskEngine
 from nautilus_trader.trading.controller import Controller
 
 from nautilus_metal.host.orders import Judge, OrderIntent, Ruling, Sizes
-from nautilus_metal.host.reading import last_price
+from nautilus_metal.host.working_orders import WorkingOrders
 
 __all__ = ["Controller", "OrderIntent", "OrderRoute", "Ruling", "Sizes", "set_trading_state", "trading_state"]
 
 _ENDPOINTS = ("RiskEngine.execute", "OrderEmulator.execute")  # what the emulator releases passes no risk engine
-_ONE_CANCELS = (ContingencyType.OCO, ContingencyType.OUO)
-_BEFORE_SUBMISSION = (OrderStatus.INITIALIZED, OrderStatus.RELEASED)
 
 
 class OrderRoute:
@@ -34,10 +31,9 @@ class OrderRoute:
     """
 
     def __init__(self, owner: Any, judge: Judge) -> None:
-        self._owner, self._judge = owner, judge
+        self._owner, self._orders = owner, WorkingOrders(owner, judge)
         self._risk = _risk_engine(owner.msgbus)
         self._originals: dict[str, tuple[Callable[[Any], None], Callable[[Any], None]]] = {}
-        self._passed: dict[Any, Any] = {}
 
     def take(self) -> None:
         """Take the endpoints over, where that has not happened."""
@@ -61,7 +57,7 @@ class OrderRoute:
             current = _withdrawn(bus, endpoint)
             bus.register(endpoint, original if current is own else current)
         self._originals.clear()
-        self._passed.clear()
+        self._orders.clear()
 
     @property
     def reducing(self) -> bool:
@@ -80,31 +76,17 @@ class OrderRoute:
 
     def _submit(self, command: Any, orders: list[Any], forward: Callable[[Any], None]) -> None:
         first = orders[0]
-        intents = [self._intent(order, order.quantity, orders) for order in orders]
-        # the cache counts an order for the emulator as emulated before it is there
-        new = {intent.order_id for intent in intents}
-        others = [one for one in self._working() if one.order_id not in new]
-        ruling = self._judge(intents, others, self._sizes(orders))
+        ruling = self._orders.judge(orders)
         if ruling.reason is not None and ruling.trim_to is None:
             self._risk._deny_command(command, ruling.reason)
             return
         if ruling.trim_to is not None:
             self._cut(first, ruling.trim_to)
-        self._passed |= {order.client_order_id: order for order in orders}
+        self._orders.let_through(orders)
         if ruling.always and len(orders) == 1 and self._adds_while_reducing(first):
             self._send(command, first)
         else:
             forward(command)
-
-    def _sizes(self, orders: Sequence[Any]) -> Sizes:
-        order, instrument = orders[0], self._owner.cache.instrument(orders[0].instrument_id)
-        if instrument is None:
-            return Sizes(0.0, 0.0, cuttable=False)
-        # what an execution algorithm spawns is part of a larger order, which counts on its size
-        whole = order.exec_spawn_id is None and not order.is_quote_quantity
-        fresh = whole and order.status in _BEFORE_SUBMISSION
-        least = float(instrument.min_quantity or 0)
-        return Sizes(float(instrument.size_increment), least, cuttable=fresh and len(orders) == 1)
 
     def _cut(self, order: Any, size: float) -> None:
         """Change an order in place as the host's execution algorithms change theirs, and tell its strategy."""
@@ -133,8 +115,7 @@ class OrderRoute:
         if order is None or order.is_closed or command.quantity is None or command.quantity <= order.quantity:
             forward(command)
             return
-        more = self._intent(order, command.quantity - order.quantity, ())
-        ruling = self._judge([more], self._working(), self._sizes([order]))
+        ruling = self._orders.judge_more(order, command.quantity)
         if ruling.reason is None:
             forward(command)
         else:
@@ -153,57 +134,6 @@ class OrderRoute:
         checks = (risk._check_order, order), (risk._check_orders_risk, [order])
         if risk.is_bypassed or all(check(instrument, checked) for check, checked in checks):
             risk._order_submit_throttler.send(command)
-
-    def _working(self) -> list[OrderIntent]:
-        """Orders that may fill: at the venue, on the way there, emulated, or let through and not yet sent."""
-        cache = self._owner.cache
-        self._passed = {key: one for key, one in self._passed.items() if one.status in _BEFORE_SUBMISSION}
-        found = [*cache.orders_open(), *cache.orders_inflight(), *cache.orders_emulated(), *self._passed.values()]
-        distinct = {order.client_order_id: order for order in found if not order.is_closed}
-        return [self._intent(order, order.leaves_qty, distinct.values()) for order in distinct.values()]
-
-    def _intent(self, order: Any, size: Any, others: Iterable[Any]) -> OrderIntent:
-        sign = 1.0 if order.side == OrderSide.BUY else -1.0
-        price = getattr(order, "price", None) if order.has_price else None
-        if price is None and order.has_trigger_price:
-            price = order.trigger_price
-        own = None if price is None else float(price)
-        return OrderIntent(
-            order_id=order.client_order_id.value,
-            instrument=str(order.instrument_id),
-            strategy=order.strategy_id.value,
-            tags=tuple(order.tags or ()),
-            quantity=sign * self._in_base(order, float(size), own),
-            price=own,
-            reduce_only=order.is_reduce_only,
-            closes=self._closes(order, others),
-            group=_group(order),
-        )
-
-    def _in_base(self, order: Any, size: float, price: float | None) -> float:
-        if not order.is_quote_quantity:
-            return size
-        instrument = self._owner.cache.instrument(order.instrument_id)
-        known = price or last_price(self._owner.cache, str(order.instrument_id))
-        return math.nan if instrument is None or not known else size / (known * float(instrument.multiplier))
-
-    def _closes(self, order: Any, others: Iterable[Any]) -> bool:
-        if order.parent_order_id is None:
-            return False
-        listed = (other for other in others if other.client_order_id == order.parent_order_id)
-        parent = next(listed, None) or self._owner.cache.order(order.parent_order_id)
-        return (
-            parent is not None
-            and parent.instrument_id == order.instrument_id
-            and parent.side != order.side
-            and order.quantity <= parent.quantity
-        )
-
-
-def _group(order: Any) -> tuple[str, ...]:
-    if order.contingency_type not in _ONE_CANCELS or not order.linked_order_ids:
-        return ()
-    return tuple(sorted({order.client_order_id.value, *(linked.value for linked in order.linked_order_ids)}))
 
 
 def trading_state(trader: Any) -> str:

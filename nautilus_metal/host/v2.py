@@ -4,6 +4,7 @@ from typing import Any
 
 from nautilus_trader.common import ImportableActorConfig
 from nautilus_trader.model import Bar, BarType, ComponentId, InstrumentId, PriceType, QuoteTick, TradeTick
+from nautilus_trader.trading import ImportableControllerConfig
 
 from nautilus_metal.host.v2_actor import Actor, Strategy
 from nautilus_metal.host.v2_averages import (
@@ -14,21 +15,17 @@ from nautilus_metal.host.v2_averages import (
 )
 from nautilus_metal.host.v2_component import Component
 from nautilus_metal.host.v2_config import ActorConfig, StrategyConfig, settings_of
+from nautilus_metal.host.v2_gate import Controller, OrderRoute, set_trading_state, trading_state
 from nautilus_metal.host.v2_indicators import Indicator, log_warning, moving_average_type, price_type_of
 from nautilus_metal.host.v2_messages import Data, custom_data, message_topic
 from nautilus_metal.host.v2_missing import (
-    Controller,
     LiveNode,
     NodeSettings,
-    OrderRoute,
     ReplayData,
     ReplayDataClient,
     ReplayDataClientConfig,
     ReplayDataClientFactory,
     ReplayFaults,
-    importable_controller,
-    set_trading_state,
-    trading_state,
 )
 from nautilus_metal.host.v2_runtime import (
     after_time_stamp,
@@ -109,3 +106,8 @@ __all__ = [
 def importable_actor(actor: str, config: str, settings: dict[str, Any]) -> ImportableActorConfig:
     """Return the importable config of an actor."""
     return ImportableActorConfig(actor, config, settings)
+
+
+def importable_controller(controller: str, config: str, settings: dict[str, Any]) -> ImportableControllerConfig:
+    """Return the importable config of a controller."""
+    return ImportableControllerConfig(controller, config, settings)

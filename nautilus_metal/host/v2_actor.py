@@ -23,6 +23,8 @@ _PASSED = tuple(name for name in StrategyConfig.__annotations__ if name not in _
 class Follower:
     """What actors and strategies of ours share: callbacks that are followed, a message bus, and 1.x's spellings."""
 
+    checks_orders = False  # whether its system must be made ready for that before it runs
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for name, member in list(cls.__dict__.items()):

@@ -12,6 +12,7 @@ from nautilus_trader.backtest import BacktestEngine, BacktestNode
 from nautilus_trader.live import LiveNode
 
 FAILURES: list[Exception] = []  # of the run that goes on: one node runs at a time in a process
+BEFORE: list[Callable[[Any], None]] = []  # called with an engine or a node that is about to run
 
 
 def guarded(callback: Callable[..., Any], place: str, owner: Any = None) -> Callable[..., Any]:
@@ -68,12 +69,18 @@ def make_runs_fail() -> None:
         LiveNode.run_async = _raising_later(LiveNode.run_async)
 
 
+def _begin(system: Any) -> None:
+    FAILURES.clear()
+    for prepare in BEFORE:
+        prepare(system)
+
+
 def _raising(run: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(run)
-    def call(*arguments: Any, **settings: Any) -> Any:
-        FAILURES.clear()
+    def call(system: Any, *arguments: Any, **settings: Any) -> Any:
+        _begin(system)
         try:
-            result = run(*arguments, **settings)
+            result = run(system, *arguments, **settings)
         except Exception as error:
             if FAILURES:  # the host's own word on it has lost the type
                 FAILURES[0].__cause__ = error if error is not FAILURES[0] else None
@@ -87,9 +94,9 @@ def _raising(run: Callable[..., Any]) -> Callable[..., Any]:
 
 def _raising_later(run: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(run)
-    async def call(*arguments: Any) -> None:
-        FAILURES.clear()
-        await run(*arguments)
+    async def call(system: Any) -> None:
+        _begin(system)
+        await run(system)
         raise_recorded()
 
     return call

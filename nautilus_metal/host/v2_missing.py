@@ -2,38 +2,12 @@
 
 from typing import Any, NoReturn
 
-from nautilus_trader.trading import Controller as _Controller
-
 from nautilus_metal.errors import HostError
 
 
 def needs_v1(what: str, why: str) -> NoReturn:
     """Raise a `HostError`."""
     raise HostError(f"{what} needs NautilusTrader v1: {why}")
-
-
-class OrderRoute:
-    """Stands where 1.x's pre-trade check is made."""
-
-    def __init__(self, *_arguments: Any) -> None:
-        needs_v1("RiskGate", "v2 has no place before its risk engine where Python could judge an order")
-
-
-class Controller(_Controller):
-    """Stands where 1.x's base class of the RiskController is made."""
-
-    def __new__(cls, *_arguments: Any, **_settings: Any) -> "Controller":
-        needs_v1("RiskController", "v2 has no way to set the trading state from Python")
-
-
-def trading_state(_trader: Any) -> str:
-    """Raise."""
-    needs_v1("The trading state", "v2 does not show it to Python")
-
-
-def set_trading_state(_trader: Any, _name: str) -> None:
-    """Raise."""
-    needs_v1("The trading state", "v2 has no way to set it from Python")
 
 
 class NodeSettings:
@@ -73,8 +47,3 @@ class ReplayData(_Replay):
 
 class ReplayFaults(_Replay):
     """Stands where 1.x's is."""
-
-
-def importable_controller(controller: str, config: str, settings: dict[str, Any]) -> Any:
-    """Raise."""
-    needs_v1("RiskController", "v2 has no way to set the trading state from Python")

@@ -8,7 +8,7 @@ from typing import Any
 from nautilus_metal.host.facts import Phase
 from nautilus_metal.host.v2_failures import guarded
 
-_TOPIC = "metal.node"
+TOPIC = "metal.node"
 _WAITING: list[weakref.ref[Any]] = []  # actors that are made and have joined no system
 
 
@@ -110,6 +110,18 @@ class Bus:
             self.owner.subscribe_topic(topic, handler)
 
 
+def waiting() -> list[Any]:
+    """Return the actors that are made and have joined no system."""
+    return [actor for actor in (reference() for reference in _WAITING) if actor is not None]
+
+
+def node_of(component: Any) -> Node | None:
+    """Return the node of the system that a component of whatever class is in; None where none of ours is there."""
+    found: list[Node] = []
+    component.publish_message(TOPIC, found)
+    return found[0] if found else None
+
+
 def wait(actor: Any) -> None:
     """Note that an actor is made, so that it joins with the first one of its system that starts."""
     _WAITING.append(weakref.ref(actor))
@@ -133,12 +145,11 @@ def join(actor: Any) -> None:
 
 
 def _node_of(actor: Any) -> Node:
-    found: list[Node] = []
-    actor.publish_message(_TOPIC, found)
-    if found:
-        return found[0]
-    node = actor.msgbus.node or Node()
-    actor.subscribe_topic(_TOPIC, node.answer)
+    found = node_of(actor)
+    if found is not None:
+        return found
+    node: Node = actor.msgbus.node or Node()
+    actor.subscribe_topic(TOPIC, node.answer)
     return node
 
 
@@ -148,7 +159,7 @@ def _register(actor: Any, node: Node) -> bool:
         return True
     found: list[Node] = []
     try:
-        actor.publish_message(_TOPIC, found)
+        actor.publish_message(TOPIC, found)
     except Exception:  # of another system, or of none yet
         return False
     if node not in found:

@@ -6,7 +6,15 @@ from nautilus_metal.host.version import MAJOR
 
 if TYPE_CHECKING or MAJOR == 1:
     from nautilus_trader.common.enums import ComponentState
-    from nautilus_trader.model.enums import InstrumentClass, OptionKind, OrderSide, PriceType, TimeInForce
+    from nautilus_trader.model.enums import (
+        ContingencyType,
+        InstrumentClass,
+        OptionKind,
+        OrderSide,
+        OrderStatus,
+        PriceType,
+        TimeInForce,
+    )
     from nautilus_trader.model.instruments import CryptoOption, OptionContract
 
     def base_currency(instrument: Any) -> Any | None:
@@ -47,11 +55,13 @@ if TYPE_CHECKING or MAJOR == 1:
 else:
     from nautilus_trader.model import (
         AggregationSource,
+        ContingencyType,
         CryptoOption,
         InstrumentClass,
         OptionContract,
         OptionKind,
         OrderSide,
+        OrderStatus,
         PriceType,
         TimeInForce,
     )
@@ -106,11 +116,13 @@ else:
 
 __all__ = [
     "ComponentState",
+    "ContingencyType",
     "CryptoOption",
     "InstrumentClass",
     "OptionContract",
     "OptionKind",
     "OrderSide",
+    "OrderStatus",
     "PriceType",
     "TimeInForce",
     "bar_types_of",

@@ -93,13 +93,13 @@ def walk(seed: int, days: int, start: float = 100.0, sigma: float = 0.01) -> np.
 class System:
     """A BacktestEngine; v2 takes one at a time."""
 
-    def __init__(self, **config) -> None:
+    def __init__(self, account=AccountType.MARGIN, **config) -> None:
         logging = LoggerConfig(stdout_level=LogLevel.ERROR)
         self.engine = BacktestEngine(BacktestEngineConfig(logging=logging, **config))
         self.engine.add_venue(
             VENUE,
             OmsType.NETTING,
-            AccountType.MARGIN,
+            account,
             [Money(10_000_000, USD)],
             fee_model=MakerTakerFeeModel("0", "0"),
         )

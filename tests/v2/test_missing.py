@@ -2,14 +2,12 @@
 
 import pytest
 
-from nautilus_metal.actors import RiskActor, RiskController, RiskGate
 from nautilus_metal.cli import main
 from nautilus_metal.errors import HostError
 from nautilus_metal.live import LiveNode, ReplayDataClientConfig, live_config
-from tests.v2.conftest import walk
 
 
-@pytest.mark.parametrize("make", [lambda: RiskController(None), lambda: LiveNode(None), ReplayDataClientConfig])
+@pytest.mark.parametrize("make", [lambda: LiveNode(None), ReplayDataClientConfig])
 def test_it_is_refused_at_construction(make):
     with pytest.raises(HostError, match=r"needs NautilusTrader v1: "):
         make()
@@ -18,11 +16,6 @@ def test_it_is_refused_at_construction(make):
 def test_a_config_of_a_live_node_is_refused():
     with pytest.raises(HostError, match=r"needs NautilusTrader v1: "):
         live_config(risk={"levels": [0.99]})
-
-
-def test_a_gate_that_would_stand_nowhere_ends_the_run(system):
-    with pytest.raises(HostError, match="RiskGate needs NautilusTrader v1"):
-        system().add("AAA.XNYS", walk(1, 10)).run([RiskActor(), RiskGate()])
 
 
 @pytest.mark.parametrize("command", [["backtest", "portfolio_risk"], ["live", "--replay"]])
