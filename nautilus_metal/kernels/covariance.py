@@ -6,6 +6,21 @@ from torch import Tensor
 from nautilus_metal.errors import InputError
 
 
+_LARGE = 1 << 26  # multiplications from which on half of them are worth a call of another library
+
+
+def products(rows: Tensor) -> Tensor:
+    """Products of each row with each, shape (rows, rows).
+
+    Numpy makes half of a symmetric product and mirrors it, torch makes all of it: large ones on the host are numpy's.
+    """
+    large = len(rows) * rows.numel() >= _LARGE
+    if not large or rows.device.type != "cpu" or rows.requires_grad or not rows.is_floating_point():
+        return rows @ rows.T
+    host = rows.numpy()
+    return torch.from_numpy(host @ host.T)
+
+
 def sample_covariance(returns: Tensor) -> Tensor:
     r"""Unbiased sample covariance about the sample mean.
 
@@ -19,8 +34,7 @@ def sample_covariance(returns: Tensor) -> Tensor:
     Tensor
         Shape (assets, assets), per period.
     """
-    centred = returns - returns.mean(dim=-1, keepdim=True)
-    return centred @ centred.T / (returns.shape[-1] - 1)
+    return products(returns - returns.mean(dim=-1, keepdim=True)) / (returns.shape[-1] - 1)
 
 
 def ewma_covariance(returns: Tensor, decay: float = 0.94) -> Tensor:
@@ -61,12 +75,12 @@ def ledoit_wolf_covariance(returns: Tensor) -> Tensor:
     """
     assets, periods = returns.shape
     centred = returns - returns.mean(dim=-1, keepdim=True)
-    covariance = centred @ centred.T / periods
+    covariance = products(centred) / periods
     mean_variance = covariance.diagonal().mean()
     target = mean_variance * torch.eye(assets, dtype=returns.dtype, device=returns.device)
     dispersion = ((covariance - target) ** 2).sum()
     squares = centred**2
-    noise = ((squares @ squares.T / periods).sum() - (covariance**2).sum()) / periods
+    noise = ((products(squares) / periods).sum() - (covariance**2).sum()) / periods
     intensity = torch.where(dispersion > 0, (noise / dispersion).clamp(0, 1), torch.zeros_like(dispersion))
     return (1 - intensity) * covariance + intensity * target
 

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from sklearn.covariance import LedoitWolf
 
 from nautilus_metal.errors import InputError
-from nautilus_metal.kernels.covariance import ewma_covariance, factor, ledoit_wolf_covariance, sample_covariance
+from nautilus_metal.kernels.covariance import (
+    correlation,
+    ewma_covariance,
+    factor,
+    ledoit_wolf_covariance,
+    products,
+    sample_covariance,
+)
 
 
 def window(assets: int, periods: int, seed: int = 0) -> torch.Tensor:
@@ -34,6 +41,23 @@ def test_ledoit_wolf_equals_scikit_learn(assets: int, periods: int) -> None:
     returns = window(assets, periods, seed=1)
     expected = LedoitWolf().fit(returns.numpy().T).covariance_
     np.testing.assert_allclose(ledoit_wolf_covariance(returns).numpy(), expected, rtol=1e-9, atol=1e-18)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_large_products_are_those_of_each_pair_of_rows(dtype: torch.dtype) -> None:
+    rows = window(300, 800, seed=2).to(dtype)
+    found = products(rows)
+    assert found.dtype == dtype
+    assert torch.equal(found, found.T)
+    exact = torch.einsum("ik,jk->ij", rows.double(), rows.double())
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=20 * torch.finfo(dtype).eps * float(exact.max()))
+    np.testing.assert_allclose(correlation(rows).numpy(), np.corrcoef(rows.double().numpy()), rtol=0, atol=2e-6)
+
+
+def test_large_products_have_gradients() -> None:
+    rows = window(300, 800, seed=2).requires_grad_()
+    products(rows).diagonal().sum().backward()
+    torch.testing.assert_close(rows.grad, 2 * rows.detach())
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.94, 0.999])

@@ -57,6 +57,10 @@ def _numpy_correlation(problem: Problem) -> np.ndarray:
     return np.corrcoef(problem.exact)
 
 
+def _numpy_correlation_32(problem: Problem) -> np.ndarray:
+    return np.corrcoef(problem.exact.astype(np.float32), dtype=np.float32)
+
+
 def _torch_correlation(problem: Problem) -> np.ndarray:
     with whole_products(problem.engine.device):
         moved = torch.from_numpy(problem.exact).float().to(problem.engine.device)
@@ -135,6 +139,7 @@ CASES = (
         ours=_correlation,
         peers={
             "numpy": _numpy_correlation,
+            "numpy, float32": _numpy_correlation_32,
             "torch eager, same device": _torch_correlation,
             "CuPy": _array_correlation("cupy"),
             "JAX": _array_correlation("jax.numpy"),
