@@ -1,4 +1,4 @@
-"""Inference of an LSTM network by the fused kernel of `kernels.triton.lstm`, replayed as a CUDA graph."""
+"""Inference of an LSTM network: by the fused kernel of `kernels.triton.lstm` in a CUDA graph, on the CPU in parts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +12,7 @@ from nautilus_metal.engine.fused import fused_kernels
 from nautilus_metal.engine.graphs import graphs
 from nautilus_metal.models.networks import FinancialLSTM
 
+PART, LEAST_PART = 1 << 22, 64  # gates of all steps that the CPU holds at once, more would leave its caches; windows
 LEAST_BATCH = 128  # windows from which on the fused kernel is faster than cuDNN's
 _TOLERANCE = 1e-5  # of what the head makes of its states at most: float32 in both
 
@@ -41,6 +42,15 @@ def evaluated(model: nn.Module, window: Tensor) -> Tensor:
         return float(model.head.weight.detach().abs().sum(dim=1).max())
 
     return kernels.run("lstm_layers", fused_cuda.lstm, fast, lambda: (model(window),), _TOLERANCE, scale)[0]
+
+
+def handy_batch(model: nn.Module, window: Tensor, device: torch.device) -> int:
+    """Windows that are best evaluated at a time: on the CPU as many as leave an LSTM's gates in its caches."""
+    if device.type != "cpu" or not isinstance(model, FinancialLSTM):
+        return len(window)
+    gates = 4 * model.lstm.hidden_size * model.checked(window).shape[1]
+    parts = -(-len(window) * gates // max(PART, LEAST_PART * gates))
+    return -(-len(window) // parts)
 
 
 def packed(model: FinancialLSTM, lstm: Any) -> Any:

@@ -16,7 +16,7 @@ from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
 from nautilus_metal.engine.governor import cpu_of
 from nautilus_metal.engine.precision import whole_products
 from nautilus_metal.errors import InputError
-from nautilus_metal.models.fused_lstm import evaluated
+from nautilus_metal.models.fused_lstm import evaluated, handy_batch
 from nautilus_metal.models.memory import BatchSize, largest_batch
 from nautilus_metal.models.networks import widest
 from nautilus_metal.models.precision import cast, mixed_dtype
@@ -187,7 +187,8 @@ class MetalModelWrapper:
         return Benchmark(str(self.engine.device), tuple(window.shape), repeats, median, min(times), max(times), rate)
 
     def _evaluate(self, window: Tensor, engine: ComputeEngine) -> Tensor:
-        model, size = self._copy_on(engine), self.batch_size or len(window)
+        model = self._copy_on(engine)
+        size = min(self.batch_size or len(window), handy_batch(model, window, engine.device))
         with threads_for(widest(self.model, window, min(size, len(window)))):
             parts = [self._batch(part, model, engine) for part in window.split(size)]
             made = torch.cat(parts).cpu()

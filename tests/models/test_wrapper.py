@@ -9,7 +9,12 @@ from torch import nn
 
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import InputError
-from nautilus_metal.models import create_financial_lstm, create_financial_transformer, create_metal_model_wrapper
+from nautilus_metal.models import (
+    create_financial_lstm,
+    create_financial_transformer,
+    create_metal_model_wrapper,
+    fused_lstm,
+)
 from nautilus_metal.models.memory import LiveTensors, largest_batch, peak_bytes
 from tests.actors.pretender import Pretender
 
@@ -181,6 +186,14 @@ def test_batches_change_no_answer(network, engine):
     for size in (1, 7, 50, 64):
         wrapped.batch_size = size
         torch.testing.assert_close(wrapped(windows(50)), whole, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 64, 65, 200])
+def test_parts_of_the_cpu_change_no_answer(monkeypatch, batch):
+    network, given = create_financial_lstm().eval(), windows(batch)
+    monkeypatch.setattr(fused_lstm, "PART", 1)
+    made = create_metal_model_wrapper(network, ComputeEngine("cpu"))(given)
+    torch.testing.assert_close(made, network(torch.from_numpy(given)).detach(), rtol=1e-5, atol=1e-6)
 
 
 def test_every_time_starts_and_ends_with_an_idle_device(engine, monkeypatch):
