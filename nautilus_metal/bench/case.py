@@ -66,6 +66,10 @@ class Case:
         Where ours runs on a GPU, take ours on the CPU for one more peer.
     remark : callable
         ``remark(results, engine)`` gives a line to print below the results of all its sizes, or None.
+    calls : callable or None
+        ``calls(ours, theirs)``: how many of a peer's calls, by the two answers, do what one of ours does; else one.
+    asked : mapping of str to float
+        By peer: the least ratio of its time to ours on the CPU that the project asks for at full sizes.
     """
 
     name: str
@@ -83,6 +87,8 @@ class Case:
     bounds: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     on_cpu: bool = False
     remark: "Callable[[Sequence[Result], ComputeEngine], str | None]" = lambda results, engine: None
+    calls: Callable[[Any, Any], float] | None = None
+    asked: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ class Result:
     device : str
         Where ours ran; peers run on the host, those of the array libraries on the same device.
     ours, theirs : Spread or None
-        Seconds for one call, or for one unit where the case has `per`.
+        Seconds for one call, or for one unit where the case has `per`; theirs for as many calls as do what ours does.
     ratio : Spread or None
         Their time over ours, of the rounds' pairs: above 1, ours is faster.
     rounds : int
@@ -122,6 +128,8 @@ class Result:
         Whether this is no competitor but a part of the work.
     load : float or None
         Processes that wanted a core, the mean of the last minute, ours among them; None where the system has none.
+    asked : float or None
+        The least ratio that the project asks for.
     problem : str or None
         Why there are no times: a missing package, or answers that disagree.
     """
@@ -139,14 +147,13 @@ class Result:
     above_floor: Spread | None = None
     bound: bool = False
     load: float | None = None
+    asked: float | None = None
     problem: str | None = None
 
     @property
     def wrong(self) -> bool:
         """Whether the answers disagreed."""
         return self.problem is not None and self.problem.startswith("answers differ")
-
-
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> "Result":

@@ -121,6 +121,11 @@ class _Pair:
     function: Callable[[Any], Any]
     floor: float | None
 
+    @property
+    def full(self) -> bool:
+        """Whether the size is one that figures are asked for."""
+        return self.size in self.case.sizes
+
     def _result(self, **figures: Any) -> Result:
         return Result(
             self.case.name,
@@ -128,6 +133,7 @@ class _Pair:
             self.size,
             str(self.engine.device),
             bound=self.peer in self.case.bounds,
+            asked=self.case.asked.get(self.peer) if self.engine.device.type == "cpu" and self.full else None,
             floor=self.floor,
             **figures,
         )
@@ -135,21 +141,23 @@ class _Pair:
     def measure(self, answer: Any, effort: Effort) -> Result:
         """Check the answers, then time the pair."""
         try:
-            self.case.check(self.problem, answer, self.function(self.problem))
+            theirs = self.function(self.problem)
+            self.case.check(self.problem, answer, theirs)
         except ModuleNotFoundError as error:
             return self._result(problem=f"{error.name} is not installed")
         except AssertionError as error:
             words = " ".join(str(error).split())
             return self._result(problem=f"answers differ: {words[:200]}")
         rows = self._times(effort)
+        calls = self.case.calls(answer, theirs) if self.case.calls else 1.0
         units = self.size[self.case.per] if self.case.per else 1
         base = rows[:, 2]
-        ours, theirs = (rows[:, 0] - base) / units, (rows[:, 1] - base) / units
+        mine, its = (rows[:, 0] - base) / units, calls * (rows[:, 1] - base) / units
         return self._result(
-            ours=_spread(ours),
-            theirs=_spread(theirs),
-            ratio=_spread(theirs / ours),
-            above_floor=None if self.floor is None else _spread(ours / self.floor),
+            ours=_spread(mine),
+            theirs=_spread(its),
+            ratio=_spread(its / mine),
+            above_floor=None if self.floor is None else _spread(mine / self.floor),
             rounds=len(rows),
             load=round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
             unit=self.case.per.removesuffix("s") if self.case.per else "call",

@@ -19,7 +19,7 @@ from nautilus_metal.report.terminal import table as lined_up
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 _PACKAGES = ("nautilus_trader", "torch", "numpy", "numba", "TA-Lib", "QuantLib", "clarabel", "polars", "cupy", "jax")
-HEADERS = ("case", "size", "ours", "ours / floor", "peer", "its time", "peer / ours", "rounds")
+HEADERS = ("case", "size", "ours", "ours / floor", "peer", "its time", "peer / ours", "asked for", "rounds")
 
 
 def environment(engine: ComputeEngine) -> dict[str, Any]:
@@ -84,10 +84,11 @@ def time_text(seconds: float) -> str:
 def _row(result: Result) -> tuple[str, ...]:
     size = size_text(result)
     if result.ours is None or result.theirs is None or result.ratio is None:
-        return result.case, size, "-", "-", result.peer, "-", "-", "0"
+        return result.case, size, "-", "-", result.peer, "-", "-", "-", "0"
     ours, theirs = (_time(spread, result.unit) for spread in (result.ours, result.theirs))
     ratios = _ratio(result.above_floor), _ratio(result.ratio)
-    return result.case, size, ours, ratios[0], result.peer, theirs, ratios[1], str(result.rounds)
+    asked = "-" if result.asked is None else f"{result.asked:g}"
+    return result.case, size, ours, ratios[0], result.peer, theirs, ratios[1], asked, str(result.rounds)
 
 
 def _ratio(spread: Spread | None) -> str:

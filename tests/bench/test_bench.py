@@ -285,6 +285,22 @@ def test_bounds_are_timed_and_are_no_peers(host):
     assert [row.peer for row in strongest(results)] == ["peer"]
 
 
+def test_a_peer_that_does_less_a_call_is_timed_for_as_many_as_it_takes(host, rates):
+    case = _case(calls=lambda ours, theirs: 1e6 * ours / theirs)
+    (once,) = run([replace(case, calls=None)], host, quick=True, rates=rates)
+    (many,) = run([case], host, quick=True, rates=rates)
+    assert many.ratio.median > 1e4 * once.ratio.median
+    assert many.theirs.median > 1e4 * once.theirs.median
+
+
+def test_what_is_asked_for_stands_beside_full_sizes(host, rates):
+    case = _case(asked={"peer": 21.0})
+    (small,) = run([replace(case, sizes=({"n": 9},))], host, quick=True, rates=rates)
+    (full,) = run([replace(case, sizes=case.quick)], host, quick=True, rates=rates)
+    assert (small.asked, full.asked) == (None, 21.0)
+    assert "21" in table([full], host).splitlines()[-1].split()
+
+
 def test_ours_on_the_cpu_is_a_peer_of_ours_on_a_gpu(host, monkeypatch):
     monkeypatch.setattr(host, "device", torch.device("cuda", 0))
     monkeypatch.setattr(host, "synchronize", lambda: None)

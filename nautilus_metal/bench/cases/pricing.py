@@ -1,12 +1,14 @@
 """Options by simulation: ours with all Greeks, beside peers on as many pseudo-random paths, and to an error.
 
 The floor counts an exponential for each price that a path needs, and the work of one for each normal. What ours
-cannot go below is higher, since its numbers are portable: a normal (Philox 4x64 of ten rounds, and its quantile)
-takes a core of 3.5 GHz 3 ns, which is 1.5 ms for a European option of 1M paths on two cores, 38 ms for an Asian one
-of 100k x 252, and for an American one 7.5 ms for 100k x 50 and 1.3 ms for its policy's 16,384 x 50.
+cannot go below is higher: a portable normal (Philox 4x64 of ten rounds, and its quantile) takes a core of 2.6 GHz and
+vectors of 512 bits 2.7 ns, a quick one (Philox 4x32 of ten rounds, Box and Muller) 0.8. For 1M paths of one step that
+is 1.4 and 0.4 ms on two cores, for 100k x 252 it is 34 and 10 ms, for 100k x 50 it is 6.8 and 2 ms, and 1.1 ms for
+the policy's 16,384 x 50, which are portable always.
 
 The cases `..._to_error` measure the time to a standard error instead: scrambled Sobol with bridge and control
-variates on few paths, which must have the smaller standard error, beside plain pseudo-random paths.
+variates beside plain pseudo-random paths. Their time is that of as many calls as bring their standard error down to
+ours, which falls with the root of the paths.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +26,7 @@ from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.risk.pricing import price_option
 
 MARKET = (100.0, 100.0, 1.0, 0.05, 0.2)  # spot, strike, years, rate, volatility
-_FEW = {"european": 4_096, "asian": 4_096, "american": 8_192}  # paths of ours, to an error
+_FEW = {"european": 65_536, "asian": 4_096, "american": 8_192}  # paths of ours, to an error
 _LOOPS: dict[str, Callable[..., tuple[float, ...]]] = {
     "european": lambda paths, dates: path_loops.european(paths, MARKET),
     "asian": lambda paths, dates: path_loops.asian(paths, dates, MARKET),
@@ -195,6 +197,11 @@ def _check(style: str, problem: Problem, ours: Answer, theirs: Answer) -> None:
         assert abs(ours.delta - theirs.delta) <= 5 / sqrt(problem.paths), f"deltas {ours.delta} and {theirs.delta}"
 
 
+def _calls(ours: Answer, theirs: Answer) -> float:
+    """How many times their paths it takes for our standard error."""
+    return (theirs.error / ours.error) ** 2
+
+
 def _check_error(style: str, problem: Problem, ours: Answer, theirs: Answer) -> None:
     assert ours.error <= theirs.error, f"the standard error is {ours.error}, plain paths have {theirs.error}"
     _check(style, problem, ours, theirs._replace(delta=None))
@@ -215,41 +222,57 @@ _PEERS: dict[str, dict[str, Callable[[Problem], Answer]]] = {
     "asian": {"numpy": _numpy_asian, "torch eager": _torch_asian},
     "american": {"numpy": _numpy_american},
 }
-_SIZES: dict[str, tuple[dict[str, int], dict[str, int], dict[str, int]]] = {
-    "european": ({"paths": 1_000_000}, {"paths": 4_000}, {"paths": 16_000_000}),
-    "asian": ({"paths": 100_000, "dates": 252}, {"paths": 2_000, "dates": 8}, {"paths": 1_000_000, "dates": 252}),
-    "american": ({"paths": 100_000, "dates": 50}, {"paths": 4_000, "dates": 8}, {"paths": 2_000_000, "dates": 50}),
+_PLAIN: dict[str, dict[str, Callable[[Problem], Answer]]] = {
+    style: {
+        "ours, plain paths": partial(_ours, style, "pseudo", False, False),
+        "ours, plain quick paths": partial(_ours, style, "fast", False, False),
+        "numba loop, plain paths": partial(_numba, style),
+    }
+    for style in _PEERS
 }
+_SIZES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
+    "european": ({"paths": 1_000_000}, {"paths": 4_000}),
+    "asian": ({"paths": 100_000, "dates": 252}, {"paths": 2_000, "dates": 8}),
+    "american": ({"paths": 100_000, "dates": 50}, {"paths": 4_000, "dates": 8}),
+}
+_ASKED: dict[str, dict[str, float]] = {
+    "european": {"numpy": 21.0, "numba loop": 1.0, "QuantLib": 216.0},
+    "asian": {"numpy": 12.0, "numba loop": 1.0, "QuantLib": 196.0},
+    "american": {"numpy": 22.0, "numba loop": 1.0, "QuantLib": 153.0},
+}
+_ASKED_TO_ERROR = 20.0
+_STREAMS = {"pseudo": ("", "portable"), "fast": ("_fast", "quick")}
 
 CASES = (
     *(
         Case(
-            name=f"price_{style}",
-            title=f"one {style} option by pseudo-random paths: ours with price, all Greeks and standard errors",
+            name=f"price_{style}{suffix}",
+            title=f"one {style} option by {words} pseudo-random paths: ours with all Greeks and standard errors",
             sizes=(full,),
             quick=(quick,),
             prepare=_prepare,
-            ours=partial(_ours, style, "pseudo", True, False),
+            ours=partial(_ours, style, sampler, True, False),
             peers=_PEERS[style] | {"numba loop": partial(_numba, style), "QuantLib": partial(_quantlib, style)},
             check=partial(_check, style),
             floor=_floor(style),
+            asked=_ASKED[style],
         )
-        for style, (full, quick, _) in _SIZES.items()
+        for sampler, (suffix, words) in _STREAMS.items()
+        for style, (full, quick) in _SIZES.items()
     ),
     *(
         Case(
             name=f"price_{style}_to_error",
             title=f"one {style} option to a standard error: ours by Sobol and control variates, beside plain paths",
-            sizes=(long,),
+            sizes=(full,),
             quick=(quick,),
             prepare=_prepare,
             ours=partial(_ours, style, "sobol", True, True),
-            peers={
-                "ours, plain paths": partial(_ours, style, "pseudo", False, False),
-                "numba loop, plain paths": partial(_numba, style),
-            },
+            peers=_PLAIN[style],
             check=partial(_check_error, style),
+            calls=_calls,
+            asked=dict.fromkeys(_PLAIN[style], _ASKED_TO_ERROR),
         )
-        for style, (_, quick, long) in _SIZES.items()
+        for style, (full, quick) in _SIZES.items()
     ),
 )
