@@ -5,7 +5,6 @@ from torch import Tensor
 
 from nautilus_metal.errors import InputError
 
-
 _LARGE = 1 << 26  # multiplications from which on half of them are worth a call of another library
 
 
