@@ -86,6 +86,17 @@ def device(request: pytest.FixtureRequest) -> str:
     return "cuda:0" if kind == "cuda" else kind
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Keep torch on one thread, for tests of small arrays."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def free_port() -> int:
     """Name a port of this machine that nobody listens on."""

@@ -118,7 +118,8 @@ def test_a_wrong_switch_is_refused_by_name(monkeypatch, name):
 
 
 def test_debugging_shows_what_ran():
-    done = python(RUN, METAL_ACCELERATION_DEBUG="1")
+    code = "import asyncio, nautilus_metal as m\nprices = [100.0 + i % 7 for i in range(300)]\n"
+    done = python(code + "asyncio.run(m.calculate_rsi_metal(prices))", METAL_ACCELERATION_DEBUG="1")
     assert done.returncode == 0, done.stderr
     assert "nautilus_metal.metal_compute INFO rsi: " in done.stderr
 

@@ -1,7 +1,6 @@
 """GARCH, jumps and copulas as scenario models: closed forms, margins, dependence, and the rows of the table."""
 
 import math
-from collections.abc import Iterator
 from statistics import NormalDist
 
 import numpy as np
@@ -23,16 +22,7 @@ from nautilus_metal.risk.jumps import jump_returns, poisson_quantile
 from nautilus_metal.risk.models import MODELS, build, scenario_count
 from nautilus_metal.risk.request import Request, Scenarios
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The arrays are small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 FITTED = [
     *((model, {"innovations": shocks}) for model in ("garch", "gjr") for shocks in ("normal", "t", "empirical")),
     ("jump_diffusion", {}),

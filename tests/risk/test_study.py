@@ -1,7 +1,5 @@
 """The study: figures are the assessments', know no later day, and their verdicts are those of the tests."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -15,6 +13,7 @@ from nautilus_metal.risk.study import CANDIDATES, Stated, plan_study, state_all
 from nautilus_metal.risk.study_table import verdicts
 from nautilus_metal.risk.validation import kupiec
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SETTINGS = {"window": 120, "refit": 20, "scenarios": 1_000, "levels": (0.95, 0.975)}
 WEIGHTS = [0.5, -0.2, 0.7]
 
@@ -22,15 +21,6 @@ WEIGHTS = [0.5, -0.2, 0.7]
 def history(days: int = 170) -> np.ndarray:
     rng = np.random.default_rng(6)
     return 0.008 * (rng.standard_t(5, size=(days, 1)) + rng.standard_t(5, size=(days, 3)))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in the processes of a study: the arrays are small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
