@@ -47,8 +47,8 @@ def sweep(arguments: argparse.Namespace) -> int:
 
     if arguments.processes is not None and arguments.processes < 1:
         raise InputError(f"`processes` must be at least 1, was {arguments.processes}")
-    if not arguments.gpus >= 0.0:
-        raise InputError(f"`gpus` must not be negative, was {arguments.gpus}")
+    if not (0.0 <= arguments.gpus <= 1.0 or (arguments.gpus > 1.0 and arguments.gpus.is_integer())):
+        raise InputError(f"`gpus` must be a share from 0 to 1, or a whole number, was {arguments.gpus}")
     grid = read_grid(arguments.grid)
     if ":" in grid.runs[0].target:
         function_of(grid.runs[0].target)

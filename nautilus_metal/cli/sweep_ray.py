@@ -41,14 +41,7 @@ def on_ray(
         import ray
     except ModuleNotFoundError:
         raise InputError("sweeps need Ray: pip install 'nautilus_metal[sweep]'") from None
-    if address is None:
-        started: dict[str, Any] = {"num_cpus": processes, "include_dashboard": False, "runtime_env": _paths()}
-    else:
-        started = {"runtime_env": _shipped(runs[0].target, out)}
-    try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **started)
-    except (ConnectionError, ImportError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise InputError(_refusal(address, error)) from None
+    _begin(ray, runs[0].target, out, address, processes)
     try:
         _check_machines(ray.nodes(), address, gpus)
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(do)
@@ -66,6 +59,18 @@ def on_ray(
                     yield run, outcome
     finally:
         ray.shutdown()
+
+
+def _begin(ray: Any, target: str, out: Path, address: str | None, processes: int | None) -> None:
+    """Start Ray here, or join a cluster."""
+    if address is None:
+        given: dict[str, Any] = {"num_cpus": processes, "include_dashboard": False, "runtime_env": _paths()}
+    else:
+        given = {"runtime_env": _shipped(target, out)}
+    try:
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **given)
+    except (ConnectionError, ImportError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise InputError(_refusal(address, error)) from None
 
 
 def _paths() -> dict[str, Any]:

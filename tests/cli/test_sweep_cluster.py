@@ -178,6 +178,12 @@ def test_gpus_that_no_machine_has():
         sweep_ray._check_machines([], None, 0.5)
 
 
+@pytest.mark.parametrize("share", ["-1", "1.5", "nan"])
+def test_shares_of_a_gpu_that_nobody_can_have(study, capsys, share):
+    assert main(["sweep", "grid.toml", f"--gpus={share}"]) == 2
+    assert "`gpus` must be a share from 0 to 1, or a whole number, was" in capsys.readouterr().err
+
+
 def test_what_goes_to_a_cluster(study):
     shipped = sweep_ray._shipped("study_of_a_cluster:run", Path("out/sweep_grid"))
     assert shipped["working_dir"] == str(Path.cwd())
