@@ -23,13 +23,18 @@ class RiskController(Controller):
     The host keeps its trading state over a reset; this puts it back to ACTIVE. A report without figures, or none,
     leaves the state as it is.
 
+    NautilusTrader v2 keeps its trading state from Python: there the state is one of this package, before all orders
+    of strategies in Python, with the same denials. HALTED denies orders for the emulator there as well. A system with
+    a strategy or an execution algorithm in Rust is refused, and the orders by which the host itself ends a strategy's
+    positions (`manage_stop`, a controller's `market_exit_strategy`) pass.
+
     Parameters
     ----------
-    trader : Trader
-        Of the system: the host gives it where this is the system's `controller`, as
+    trader : Trader, optional
+        Of the system, under v1; v2 has none. The host gives it where this is the system's `controller`, as
         ``ImportableControllerConfig("nautilus_metal.actors:RiskController",
         "nautilus_metal.actors:RiskControllerConfig", {...})``; by hand it is
-        ``engine.add_actor(RiskController(engine.trader))``.
+        ``engine.add_actor(RiskController(engine.trader))``, under v2 ``RiskController(config=...)``.
     config : RiskControllerConfig, optional
         The settings.
 

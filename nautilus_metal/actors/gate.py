@@ -38,6 +38,12 @@ class RiskGate(Actor):
 
     The orders of instruments that the RiskActor was told to leave out are not judged.
 
+    Under NautilusTrader v2 the orders of all strategies in Python are judged, whatever their class, those that close
+    positions by name included. What is written in Rust sends its orders past Python: a system with such a strategy is
+    refused, and an order for an execution algorithm in Rust is judged whole. The orders by which the host itself ends
+    a strategy's positions (`manage_stop`, a controller's `market_exit_strategy`) are not judged, and a modification
+    that is rejected is told to the strategy, and is not among the order's events.
+
     Parameters
     ----------
     config : RiskGateConfig, optional

@@ -74,13 +74,12 @@ def _prepare(system: Any) -> None:
     _RUNNING[:] = [_key(system)]
     if not any(getattr(actor, "checks_orders", False) for actor in waiting()):
         return
-    places = [(config.id,) for config in system.configs] if isinstance(system, BacktestNode) else [()]
-    for place in places:
-        try:
-            system.add_exec_algorithm(*place, OrderDoor())
-        except RuntimeError as error:
-            if "already registered" not in str(error):
-                raise
+    place = [config.id for config in system.configs] if isinstance(system, BacktestNode) else []  # 2.x takes one
+    try:
+        system.add_exec_algorithm(*place, OrderDoor())
+    except RuntimeError as error:
+        if "already registered" not in str(error):
+            raise
 
 
 def _noting(add: Callable[..., Any], name: str) -> Callable[..., Any]:

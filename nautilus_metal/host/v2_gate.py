@@ -8,7 +8,8 @@ from nautilus_metal.errors import HostError
 from nautilus_metal.host.orders import Judge
 from nautilus_metal.host.v2_actor import Actor
 from nautilus_metal.host.v2_config import ActorConfig
-from nautilus_metal.host.v2_guard import guard_at, guard_in
+from nautilus_metal.host.v2_door import native_algorithms
+from nautilus_metal.host.v2_guard import guard_at, guard_in, refuse
 from nautilus_metal.host.v2_senders import lead_orders
 from nautilus_metal.host.working_orders import WorkingOrders
 
@@ -85,6 +86,7 @@ class Controller(Actor, HostController):
         """Hear that it was added to a system."""
         super().register_base(portfolio, msgbus, cache, clock)
         guard_at(self)
+        refuse(native_algorithms(), self)  # which go on with what they have when trading is halted
         self._trader = msgbus.node
 
     def on_start(self) -> None:

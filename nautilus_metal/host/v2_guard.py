@@ -47,11 +47,7 @@ class Guard:
     """
 
     def __init__(self, owner: Any) -> None:
-        if native_strategies():
-            raise HostError(
-                f"orders cannot be checked in a system with {', '.join(native_strategies())}: what is written in "
-                f"Rust sends them past Python; leave it out, or {owner.id}"
-            )
+        refuse(native_strategies(), owner)
         self._owner = owner
         self.state = "ACTIVE"
         self.judge: WorkingOrders | None = None
@@ -160,6 +156,15 @@ class Guard:
     def _stamp(self) -> tuple[UUID4, int, int, bool]:
         now = self._owner.clock.timestamp_ns()
         return UUID4(), now, now, False
+
+
+def refuse(parts: Sequence[str], owner: Any) -> None:
+    """Raise a `HostError` where a system has parts whose orders an actor cannot check."""
+    if parts:
+        raise HostError(
+            f"orders cannot be checked in a system with {', '.join(parts)}: what is written in Rust sends them past "
+            f"Python; leave it out, or {owner.id}"
+        )
 
 
 def guard_at(owner: Any) -> Guard:

@@ -1,8 +1,8 @@
 """The RiskController under v2: when it moves the trading state, what that lets through, how it comes in."""
 
 import pytest
-from nautilus_trader.model import InstrumentId, OrderStatus, Quantity, TradingState
-from nautilus_trader.trading import ImportableControllerConfig
+from nautilus_trader.model import ExecAlgorithmId, InstrumentId, OrderStatus, Quantity, TradingState
+from nautilus_trader.trading import ExecutionAlgorithmConfig, ImportableControllerConfig
 
 from nautilus_metal.actors import RiskActor, RiskActorConfig, RiskController, RiskControllerConfig, RiskGate
 from nautilus_metal.errors import HostError, InputError
@@ -171,6 +171,13 @@ def test_in_a_backtest_a_breach_reduces_and_every_run_begins_active(system, by_h
 def test_a_strategy_in_rust_is_refused(told):
     with pytest.raises(HostError, match=r"with add_builtin_strategy\(EmaCross\).*leave it out, or RiskController"):
         told([50.0], before=lambda one: one.engine.add_builtin_strategy("EmaCross", EMA))
+
+
+def test_an_execution_algorithm_in_rust_is_refused(told):
+    """It would go on with what it has when trading is halted."""
+    config = ExecutionAlgorithmConfig(exec_algorithm_id=ExecAlgorithmId("TWAP"))
+    with pytest.raises(HostError, match=r"with add_native_exec_algorithm\(TwapAlgorithm\).*or RiskController"):
+        told([50.0], before=lambda one: one.engine.add_native_exec_algorithm("TwapAlgorithm", config))
 
 
 def test_a_gate_and_a_controller_are_one_check(told):

@@ -17,9 +17,11 @@ from nautilus_trader.model import (
     TriggerType,
 )
 from nautilus_trader.trading import (
+    Controller,
     EmaCrossConfig,
     ExecutionAlgorithm,
     ExecutionAlgorithmConfig,
+    ImportableControllerConfig,
     Strategy,
     StrategyConfig,
 )
@@ -353,6 +355,20 @@ def test_a_strategy_that_sends_orders_past_the_gate_makes_the_run_fail(bench):
     sly = Sly({40: lambda desk: desk.trade(100)}, "002")
     with pytest.raises(HostError, match="of Desk-002 went past RiskGate, unchecked"):
         bench({}, before=lambda one: one.engine.add_strategy(sly))
+
+
+class Adder(Controller):
+    """Of the host's own class: adds a gate while the system runs."""
+
+    def on_start(self):
+        path = "nautilus_metal.actors:RiskGate"
+        self.create_actor_from_config(ImportableActorConfig(path, f"{path}Config", {}))
+
+
+def test_a_gate_that_comes_too_late_is_refused(system):
+    config = {"controller": ImportableControllerConfig("tests.v2.test_gate:Adder", "builtins:dict", {})}
+    with pytest.raises(HostError, match="RiskGate must be added to a system before it runs"):
+        system(**config).add(A, closes()[0]).run([], [Desk({})])
 
 
 def test_a_system_has_one_gate(bench):

@@ -15,9 +15,11 @@ from nautilus_trader.model import NautilusDataType
 from nautilus_trader.persistence import ParquetDataCatalog
 from nautilus_trader.trading import ImportableStrategyConfig
 
+from nautilus_metal.errors import HostError
 from nautilus_metal.host.catalog import read_closes
 from nautilus_metal.messages import RiskReport
 from tests.v2.conftest import DAY, Script, bar_type, bars, equity
+from tests.v2.test_gate import EMA
 from tests.v2.test_risk_actor import NAMES, SETTINGS, closes, config, two
 
 PATHS = ("nautilus_metal.actors:RiskActor", "nautilus_metal.actors:RiskActorConfig")
@@ -75,6 +77,27 @@ def test_it_gives_the_reports_of_the_engine(catalog, system, chunk_size):
     made.dispose()
     assert len(in_engine.heard) == 120
     assert [one.levels for one in in_node.heard] == [one.levels for one in in_engine.heard]
+
+
+GATE = ("nautilus_metal.actors:RiskGate", "nautilus_metal.actors:RiskGateConfig")
+
+
+@pytest.mark.parametrize("in_rust", [False, True])
+def test_a_gate_stands_in_a_node_and_refuses_a_strategy_in_rust(catalog, in_rust):
+    script = Script({NAMES[0]: {60: 1_000}})
+    for native in [True, False] if in_rust else [False]:  # a node that was refused says nothing about a later one
+        made = node(catalog)
+        made.add_actor_from_config("run", ImportableActorConfig(*PATHS, settings(keep_scenarios=True)))
+        made.add_actor_from_config("run", ImportableActorConfig(*GATE, {"var_limit": {"0.99": 5.0}}))
+        if native:
+            made.add_builtin_strategy("run", "EmaCross", EMA)
+            with pytest.raises(HostError, match=r"add_builtin_strategy\(run, EmaCross\)"):
+                made.run()
+        else:
+            made.add_strategy("run", script)
+            (result,) = made.run()
+            assert (script.fills, result.total_orders) == ([], 1)
+        made.dispose()
 
 
 def test_a_strategy_of_this_project_by_its_path(catalog):
