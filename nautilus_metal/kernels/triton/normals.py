@@ -121,19 +121,25 @@ def box_muller(even, odd):
 
 @jit()
 def four_normals(seed, row, block, PORTABLE: tl.constexpr):
-    """Normals of four neighbouring positions of a row, shape (blocks, 2, 2)."""
+    """Normals of four neighbouring positions of a row, each of shape (blocks,)."""
     if PORTABLE:
         a, b, c, d = philox_long(seed, row, block)
-        return tl.join(tl.join(normal_of(a), normal_of(b)), tl.join(normal_of(c), normal_of(d)))
+        return normal_of(a), normal_of(b), normal_of(c), normal_of(d)
     else:
         a, b, c, d = philox_short(seed, row, block)
         w, x = box_muller(a, b)
         y, z = box_muller(c, d)
-        return tl.join(tl.join(w, x), tl.join(y, z))
+        return w, x, y, z
+
+
+@jit()
+def side_by_side(w, x, y, z):
+    """Join what belongs to four neighbouring positions, shape (blocks, 2, 2): it moves data between threads."""
+    return tl.join(tl.join(w, x), tl.join(y, z))
 
 
 @jit()
 def four_positions(block):
-    """Where `four_normals` stand."""
+    """Where `four_normals` stand, `side_by_side`."""
     first = 4 * block
-    return tl.join(tl.join(first, first + 1), tl.join(first + 2, first + 3))
+    return side_by_side(first, first + 1, first + 2, first + 3)

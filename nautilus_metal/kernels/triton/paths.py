@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from nautilus_metal.kernels.triton.language import cdiv, jit, tl
-from nautilus_metal.kernels.triton.normals import four_normals, four_positions
+from nautilus_metal.kernels.triton.normals import four_normals, four_positions, side_by_side
 
 FIGURES = 6  # as `path_greeks.names` has them for one asset
 _PAYOFFS = 3  # the contract and two controls, at most
@@ -62,35 +62,61 @@ def _leave(partial, slot, programs, program, x, y, z, kept, count, PAYOFFS: tl.c
         tl.store(row + 8 * step, tl.sum(gap_z * gap_z))
 
 
+@jit()
+def _walk(normal, passed, drift2, deviation2, total, sums, prices, by_time, by_total):
+    """Take one step: totals of the normals, of those totals, of prices relative to today's, and of their products."""
+    total += normal
+    price = tl.exp2(drift2 * passed + deviation2 * total)
+    return total, sums + total, prices + price, by_time + price * passed, by_total + price * total
+
+
 @jit("seed", "start", "number", "steps", "programs")
 def _mean_options(
     partial, seed, start, number, steps, programs, spot, rate, expiry, strike, sign, discount,
     drift2, deviation2, by_volatility, root_step, step_years, first, first_slope, inverse_deviation,
     GEOMETRIC: tl.constexpr, PAYOFFS: tl.constexpr, PORTABLE: tl.constexpr, BLOCKS: tl.constexpr,
 ):  # fmt: skip
-    """One program walks four paths for each of BLOCKS blocks; logarithms are to base 2 on the way."""
+    """One program walks four paths for each of BLOCKS blocks; logarithms are to base 2 on the way.
+
+    The four are kept apart until the end: joined in the loop, they would change threads at every step.
+    """
     program = tl.program_id(0)
     block = tl.cast(start, tl.int64) // 4 + program * BLOCKS + tl.arange(0, BLOCKS)
     place = four_positions(block) - tl.cast(start, tl.int64)
     kept = ((place >= 0) & (place < tl.cast(number, tl.int64))).to(tl.float32)
-    total = kept * 0.0  # of the normals so far
-    sums = total  # of the totals
-    prices = total  # relative to today's
-    by_time = total
-    by_total = total
-    at_first = total
-    final = total
+    zero = block.to(tl.float32) * 0.0
+    total_w, sums_w, prices_w, time_w, product_w = zero, zero, zero, zero, zero
+    total_x, sums_x, prices_x, time_x, product_x = zero, zero, zero, zero, zero
+    total_y, sums_y, prices_y, time_y, product_y = zero, zero, zero, zero, zero
+    total_z, sums_z, prices_z, time_z, product_z = zero, zero, zero, zero, zero
+    first_w, first_x, first_y, first_z = zero, zero, zero, zero
     passed = 0.0
     for step in range(steps):
-        normal = four_normals(seed, step, block, PORTABLE)
-        at_first = tl.where(step == 0, normal, at_first)
-        total += normal
+        w, x, y, z = four_normals(seed, step, block, PORTABLE)
         passed += 1.0
-        final = tl.exp2(drift2 * passed + deviation2 * total)
-        sums += total
-        prices += final
-        by_time += final * passed
-        by_total += final * total
+        first_w = tl.where(step == 0, w, first_w)
+        first_x = tl.where(step == 0, x, first_x)
+        first_y = tl.where(step == 0, y, first_y)
+        first_z = tl.where(step == 0, z, first_z)
+        total_w, sums_w, prices_w, time_w, product_w = _walk(
+            w, passed, drift2, deviation2, total_w, sums_w, prices_w, time_w, product_w
+        )
+        total_x, sums_x, prices_x, time_x, product_x = _walk(
+            x, passed, drift2, deviation2, total_x, sums_x, prices_x, time_x, product_x
+        )
+        total_y, sums_y, prices_y, time_y, product_y = _walk(
+            y, passed, drift2, deviation2, total_y, sums_y, prices_y, time_y, product_y
+        )
+        total_z, sums_z, prices_z, time_z, product_z = _walk(
+            z, passed, drift2, deviation2, total_z, sums_z, prices_z, time_z, product_z
+        )
+    total = side_by_side(total_w, total_x, total_y, total_z)
+    sums = side_by_side(sums_w, sums_x, sums_y, sums_z)
+    prices = side_by_side(prices_w, prices_x, prices_y, prices_z)
+    by_time = side_by_side(time_w, time_x, time_y, time_z)
+    by_total = side_by_side(product_w, product_x, product_y, product_z)
+    at_first = side_by_side(first_w, first_x, first_y, first_z)
+    final = tl.exp2(drift2 * passed + deviation2 * total)
     inverse = 1.0 / passed
     geometric_time = 0.5 * (passed + 1.0)
     geometric_total = inverse * sums
