@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from nautilus_metal.kernels.covariance import products
 from nautilus_metal.kernels.portfolio import times
 
 _ROUNDS = 100
@@ -129,16 +129,6 @@ def shortfall(losses: Tensor, level: float, probability: Tensor | None = None) -
     return (share * worst.to("cpu").to(torch.float64)).sum(-1) / (1 - level)
 
 
-def _gram(rows: Tensor, root: Tensor) -> Tensor:
-    """Transpose times itself of rows scaled by `root`: numpy's product sees that it is symmetric and does half."""
-    total = np.zeros((rows.shape[-1], rows.shape[-1]))
-    step = max(1, _IN_CACHE // rows.shape[-1])
-    for part, each in zip(rows.split(step), root.split(step), strict=True):
-        scaled = (part * each).numpy()
-        total += scaled.T @ scaled
-    return torch.from_numpy(total)
-
-
 class TailTerm(NamedTuple):
     r"""The term :math:`\sum_s m_s \max(0, -(A x)_s)` of the objectives of B problems, in their first N variables.
 
@@ -181,10 +171,13 @@ class TailTerm(NamedTuple):
     def curvature(self, weight: Tensor) -> Tensor:
         """Sum over scenarios of a weight, at least 0, times the row's outer product with itself, shape (B, N, N)."""
         root = weight.sqrt()[..., None]
-        if weight.device.type == "cpu":
-            rows = self.rows.expand(len(weight), *self.rows.shape[1:])
-            return torch.stack([_gram(own, each) for own, each in zip(rows, root, strict=True)])
         total = weight.new_zeros(len(weight), self.size, self.size)
+        if weight.device.type == "cpu":
+            step = max(1, _IN_CACHE // self.size)
+            for i, own in enumerate(self.rows.expand(len(weight), *self.rows.shape[1:])):
+                for rows, each in zip(own.split(step), root[i].split(step), strict=True):
+                    total[i] += products((rows * each).mT)
+            return total
         step = max(1, _AT_ONCE // (len(weight) * self.size))
         for rows, each in zip(self.rows.split(step, dim=1), root.split(step, dim=1), strict=True):
             scaled = rows * each
