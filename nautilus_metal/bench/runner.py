@@ -26,10 +26,11 @@ class Effort:
     most_rounds: int
     seconds: float
     sample_seconds: float
+    pause: float = 0.0  # seconds before a sample: threads of the other side's libraries spin on after a product
 
 
 _LONG = 3.0
-FULL = Effort(least_rounds=5, most_rounds=21, seconds=8.0, sample_seconds=0.01)
+FULL = Effort(least_rounds=5, most_rounds=21, seconds=8.0, sample_seconds=0.01, pause=0.05)
 QUICK = Effort(least_rounds=3, most_rounds=3, seconds=1.0, sample_seconds=0.001)
 
 
@@ -170,7 +171,10 @@ class _Pair:
         rows: list[list[float]] = []
         started = time.perf_counter()
         while self._more(len(rows), time.perf_counter() - started, effort):
-            row = [self._sample(function, count) for function, count in zip(functions, calls, strict=True)]
+            row = []
+            for function, count in zip(functions, calls, strict=True):
+                time.sleep(effort.pause)
+                row.append(self._sample(function, count))
             rows.append(row if self.case.baseline else [*row, 0.0])
         return np.array(rows)
 

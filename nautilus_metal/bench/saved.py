@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from nautilus_metal.bench.case import Result, strongest
-from nautilus_metal.bench.table import size_text, time_text
+from nautilus_metal.bench.table import ABSENT, size_text, time_text
 from nautilus_metal.errors import InputError
 
 FOLDER = Path(__file__).parent / "results"
 README = Path(__file__).parents[2] / "README.md"
 BEGIN, END = "<!-- made by `nautilus-metal bench --save` -->", "<!-- end -->"
-_MACHINE = ("device_name", "cpu_name", "cores", "versions")
+_MACHINE = ("device_name", "cpu_name", "cores")
 _OURSELVES = ("ours", "always the")  # peers that are this package in another way or place
 _HEADERS = ("Work", "Size", "Ours", "Times the floor", "Strongest peer", "Its time", "Peer / ours")
 
@@ -54,24 +54,35 @@ def save(values: Mapping[str, Any], folder: Path = FOLDER) -> Path:
     if wrong:
         raise InputError(f"`save` must have answers that agree, they differ in {', '.join(dict.fromkeys(wrong))}")
     path = folder / f"{machine_name(values['environment'])}.json"
-    rows = [*_kept(path, values), *values["results"]]
+    kept, versions = _kept(path, values)
+    about = {**values["environment"], "versions": versions}
+    whole = {**values, "environment": about, "results": [*kept, *values["results"]]}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({**values, "results": rows}, indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"`save` must be able to write {path}: {error}") from None
     return path
 
 
-def _kept(path: Path, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of other cases, where this machine has a file of the same versions."""
+def _kept(path: Path, values: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Rows of other cases, where this machine has a file of the same versions, and the versions of all rows.
+
+    A package that was missing in one of the runs had no part in its rows: the other run's version is that of both.
+    """
+    about = values["environment"]
+    versions = dict(about["versions"])
     if not path.exists():
-        return []
+        return [], versions
     before = json.loads(path.read_text(encoding="utf-8"))
-    if any(before["environment"][name] != values["environment"][name] for name in _MACHINE):
-        return []
+    held = {name: number for name, number in before["environment"]["versions"].items() if number != ABSENT}
+    found = {name: number for name, number in versions.items() if number != ABSENT}
+    if any(before["environment"][name] != about[name] for name in _MACHINE) or any(
+        held[name] != found[name] for name in held.keys() & found.keys()
+    ):
+        return [], versions
     measured = {row["case"] for row in values["results"]}
-    return [row for row in before["results"] if row["case"] not in measured]
+    return [row for row in before["results"] if row["case"] not in measured], versions | held | found
 
 
 def performance_text(folder: Path = FOLDER) -> str:

@@ -19,18 +19,15 @@ from nautilus_metal.report.terminal import table as lined_up
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 _PACKAGES = ("nautilus_trader", "torch", "numpy", "numba", "TA-Lib", "QuantLib", "clarabel", "polars", "cupy", "jax")
+_ALSO_CALLED = {"cupy": ("cupy-cuda12x", "cupy-cuda13x")}
+ABSENT = "not installed"
 HEADERS = ("case", "size", "ours", "ours / floor", "peer", "its time", "peer / ours", "asked for", "rounds")
 
 
 def environment(engine: ComputeEngine) -> dict[str, Any]:
     """Say what was measured with: device, processor, threads, versions and the day."""
     status = engine.status()
-    versions = {"nautilus_metal": __version__}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
+    versions = {package: _version(package) for package in _PACKAGES}
     return {
         "device": status["device"],
         "device_name": status["device_name"],
@@ -41,8 +38,17 @@ def environment(engine: ComputeEngine) -> dict[str, Any]:
         "torch_threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "date": datetime.now(UTC).date().isoformat(),
-        "versions": versions,
+        "versions": {"nautilus_metal": __version__, **versions},
     }
+
+
+def _version(package: str) -> str:
+    for name in (package, *_ALSO_CALLED.get(package, ())):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ABSENT
 
 
 def as_values(results: Sequence[Result], engine: ComputeEngine, rates: Rates | None = None) -> dict[str, Any]:

@@ -51,6 +51,15 @@ def test_other_cases_stay_and_the_same_ones_are_replaced(tmp_path):
     assert [found["case"] for found in json.loads(path.read_text(encoding="utf-8"))["results"]] == ["macd"]
 
 
+def test_a_package_that_one_run_had_not_keeps_no_rows_out(tmp_path):
+    save(values(row("rsi", "TA-Lib", 1e-5, 2e-5)), tmp_path)
+    path = save(values(row("macd", "CuPy", 3e-5, 2e-5), versions={"torch": "2.15.0", "cupy": "14.2"}), tmp_path)
+    path = save(values(row("lstm", "torch", 3e-5, 2e-5), versions={"torch": "2.15.0"}), tmp_path)
+    held = json.loads(path.read_text(encoding="utf-8"))
+    assert [found["case"] for found in held["results"]] == ["rsi", "macd", "lstm"]
+    assert held["environment"]["versions"] == {"torch": "2.15.0", "cupy": "14.2"}
+
+
 def test_wrong_answers_are_not_kept(tmp_path):
     wrong = row("rsi", "TA-Lib", 1.0, 1.0, problem="answers differ: 1 is not 2")
     with pytest.raises(InputError, match="`save` must have answers that agree, they differ in rsi"):
