@@ -8,13 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from nautilus_trader.backtest.engine import BacktestEngine
-from nautilus_trader.model.currencies import USD
-
 from backtests._data import VENUE, Market
 from nautilus_metal.cli.options import BacktestOptions
 from nautilus_metal.engine import shared_engine
 from nautilus_metal.errors import InputError
+from nautilus_metal.host import Actor
+from nautilus_metal.host.backtest import USD
 from nautilus_metal.messages import RISK_REPORT_TOPIC, RiskReport
 from nautilus_metal.report.findings import explained
 from nautilus_metal.report.page import write_page
@@ -52,13 +51,11 @@ def source_of(model: str) -> str:
     return f"RISK-{model}"
 
 
-class Recorder:
+class Recorder(Actor):
     """Hears a run from its message bus: draws progress, passes every risk report on.
 
     Parameters
     ----------
-    engine : BacktestEngine
-        The engine, before it runs.
     options : BacktestOptions
         The user's choices.
     market : Market
@@ -67,25 +64,21 @@ class Recorder:
         Each is called with every `RiskReport`.
     """
 
-    def __init__(
-        self,
-        engine: BacktestEngine,
-        options: BacktestOptions,
-        market: Market,
-        *receivers: Callable[[RiskReport], None],
-    ) -> None:
+    def __init__(self, options: BacktestOptions, market: Market, *receivers: Callable[[RiskReport], None]) -> None:
+        super().__init__()
         self.reports = 0
         self._progress = Progress(options.name, len(market.ts)) if options.progress else None
         self._receivers = receivers
-        # The host's analyzer copies its whole record for every position that closes, which with 25,000 of them takes
-        # longer than the trading. `run_analysis` is off: nobody reads that record.
-        engine.portfolio.analyzer.record_trade = lambda *_, **__: None
-        bus = engine.kernel.msgbus
-        bus.subscribe(topic=RISK_REPORT_TOPIC, handler=self._on_report)
-        bus.subscribe(topic=f"data.bars.{market.bar_types[-1]}", handler=self._on_last_bar)
+        self._last = market.bar_types[-1]
 
-    def run(self, action: Callable[[], Any]) -> tuple[Any, float]:
-        """Run the backtest; return what `action` does, and the wall seconds."""
+    def on_start(self) -> None:
+        """Listen."""
+        self.msgbus.subscribe(RISK_REPORT_TOPIC, self._on_report)
+        if self._progress:
+            self.subscribe_bars(self._last)
+
+    def watch(self, action: Callable[[], Any]) -> tuple[Any, float]:
+        """Run the backtest to which this actor was added; return what `action` does, and the wall seconds."""
         gc.collect()
         gc.freeze()  # bars and orders stay: they are not to be searched for garbage over and over
         thresholds = gc.get_threshold()
@@ -107,7 +100,8 @@ class Recorder:
         if self._progress:
             self._progress.tick()
 
-    def _on_last_bar(self, bar: Any) -> None:
+    def on_bar(self, bar: Any) -> None:
+        """Note that a day is done."""
         if self._progress:
             self._progress.day(date_text(bar.ts_event))
 
@@ -117,9 +111,8 @@ def title_of(heading: str, market: Market) -> str:
     return f"{heading}, {date_text(market.ts[0])} to {date_text(market.ts[-1])}"
 
 
-def portfolio_facts(engine: BacktestEngine) -> dict[str, Any]:
+def portfolio_facts(cache: Any, portfolio: Any) -> dict[str, Any]:
     """Return what the strategies made of their money, open positions at the last close."""
-    cache, portfolio = engine.kernel.cache, engine.kernel.portfolio
     balance = portfolio.account(VENUE).balance_total(USD).as_double()
     unrealized = portfolio.unrealized_pnls(VENUE).get(USD)
     equity = balance + (unrealized.as_double() if unrealized else 0.0)

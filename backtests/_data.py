@@ -5,14 +5,11 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from nautilus_trader.model.currencies import USD
-from nautilus_trader.model.data import Bar, BarType
-from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
-from nautilus_trader.model.instruments import Equity
-from nautilus_trader.model.objects import Price, Quantity
+from nautilus_trader.model import Bar, BarType, InstrumentId, Price, Quantity, Symbol, Venue
 from numpy.typing import NDArray
 
 from nautilus_metal.errors import InputError
+from nautilus_metal.host.backtest import USD, Equity, make_bars
 
 VENUE = Venue("SIM")
 CLOSE_HOUR_UTC = 21  # a bar carries the time of New York's winter close
@@ -52,17 +49,9 @@ class Market:
 
     def bars(self, column: int) -> list[Bar]:
         """Make the bars of one instrument, in order of time."""
-        prices = (np.ascontiguousarray(rows[:, column]) for rows in (self.open, self.high, self.low, self.close))
-        ts = self.ts.astype(np.uint64)
-        instrument = self.instruments[column]
-        return Bar.from_raw_arrays_to_list(
-            self.bar_types[column],
-            instrument.price_precision,
-            instrument.size_precision,
-            *prices,
-            np.ascontiguousarray(self.volume[:, column]),
-            ts,
-            ts.copy(),
+        prices = [rows[:, column] for rows in (self.open, self.high, self.low, self.close)]
+        return make_bars(
+            self.bar_types[column], self.instruments[column], prices, self.volume[:, column], self.ts
         )
 
 

@@ -14,12 +14,7 @@ ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from nautilus_trader.backtest.config import BacktestEngineConfig  # noqa: E402
-from nautilus_trader.backtest.engine import BacktestEngine  # noqa: E402
-from nautilus_trader.config import LoggingConfig, StrategyConfig  # noqa: E402
-from nautilus_trader.model.currencies import USD  # noqa: E402
-from nautilus_trader.model.enums import AccountType, OmsType  # noqa: E402
-from nautilus_trader.model.objects import Money  # noqa: E402
+from nautilus_trader.model import Money  # noqa: E402
 
 from backtests._common import (  # noqa: E402
     MIN_OBSERVATIONS,
@@ -40,6 +35,16 @@ from nautilus_metal.actors import MetalEngineActor, MetalEngineConfig, RiskActor
 from nautilus_metal.cli.backtest import script_main  # noqa: E402
 from nautilus_metal.cli.options import BacktestOptions  # noqa: E402
 from nautilus_metal.errors import InputError  # noqa: E402
+from nautilus_metal.host import StrategyConfig  # noqa: E402
+from nautilus_metal.host.backtest import (  # noqa: E402
+    USD,
+    AccountType,
+    BacktestEngine,
+    OmsType,
+    add_instruments,
+    no_fees,
+    silent_engine,
+)
 from nautilus_metal.messages import RiskReport  # noqa: E402
 from nautilus_metal.report.series import SeriesCollector  # noqa: E402
 from nautilus_metal.report.store import ReportWriter  # noqa: E402
@@ -75,7 +80,7 @@ NOTES = (
 
 def build(market: Market, options: BacktestOptions) -> BacktestEngine:
     """Make the engine with data, risk actors and strategies: what a user's own script would hold."""
-    engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
+    engine = silent_engine()
     engine.add_venue(
         venue=VENUE,
         oms_type=OmsType.HEDGING,  # netting would keep, and read again, a copy of every position closed
@@ -83,9 +88,10 @@ def build(market: Market, options: BacktestOptions) -> BacktestEngine:
         base_currency=USD,
         starting_balances=[Money(STARTING_CASH, USD)],
         default_leverage=Decimal(10),
+        fee_model=no_fees(),
     )
-    for column, instrument in enumerate(market.instruments):
-        engine.add_instrument(instrument)
+    add_instruments(engine, market.instruments)
+    for column in range(len(market.instruments)):
         engine.add_data(market.bars(column), sort=False)
     engine.sort_data()
     engine.add_actor(MetalEngineActor(MetalEngineConfig(device=options.device, seed=options.seed)))
@@ -129,8 +135,8 @@ def strategies(market: Market, options: BacktestOptions) -> list[Any]:
 
 def settings_of(tag: str) -> list[str]:
     """Name the fields of a strategy's config that may be set."""
-    fixed = {*StrategyConfig.__struct_fields__, "bar_types", "source"}
-    return [name for name in STRATEGIES[tag][1].__struct_fields__ if name not in fixed]
+    fixed = {*get_type_hints(StrategyConfig), "bar_types", "source"}
+    return [name for name in get_type_hints(STRATEGIES[tag][1]) if name not in fixed]
 
 
 def given_settings(tag: str, options: BacktestOptions) -> dict[str, Any]:
@@ -164,9 +170,10 @@ def run(options: BacktestOptions) -> int:
     try:
         with ReportWriter(options.out / REPORTS, RiskReport) as writer:
             collector = SeriesCollector()
-            recorder = Recorder(engine, options, market, collector.add, writer.add)
-            _, seconds = recorder.run(engine.run)
-        portfolio = portfolio_facts(engine)
+            recorder = Recorder(options, market, collector.add, writer.add)
+            engine.add_actor(recorder)
+            _, seconds = recorder.watch(engine.run)
+        portfolio = portfolio_facts(engine.cache, engine.portfolio)
     finally:
         engine.dispose()
     return finish(

@@ -6,7 +6,7 @@ from typing import Any
 
 from nautilus_trader.model import InstrumentId
 
-from nautilus_metal.host import OrderSide, Strategy, StrategyConfig, TimeInForce
+from nautilus_metal.host import OrderSide, Strategy, StrategyConfig, TimeInForce, open_positions
 from nautilus_metal.messages import HEDGE_REQUEST_TOPIC, HedgeRequest
 from strategies.positions import require
 
@@ -95,7 +95,7 @@ class Hedger(Strategy):
         """Stop listening; flatten as configured."""
         self.msgbus.unsubscribe(HEDGE_REQUEST_TOPIC, self.on_hedge_request)
         if self.config.flatten_on_stop:
-            for instrument_id in {position.instrument_id for position in self._positions()}:
+            for instrument_id in dict.fromkeys(position.instrument_id for position in self._positions()):
                 self.close_all_positions(instrument_id)
 
     def on_reset(self) -> None:
@@ -186,7 +186,7 @@ class Hedger(Strategy):
         self.submit_order(order, position_id=position_id)
 
     def _positions(self, instrument_id: InstrumentId | None = None) -> list[Any]:
-        return self.cache.positions_open(instrument_id=instrument_id, strategy_id=self.id)
+        return open_positions(self.cache, instrument_id, self.id)
 
     def _block(self, event: Any) -> None:
         self._blocked[event.instrument_id] = self.clock.timestamp_ns() + int(self.config.retry_seconds * NANOSECONDS)

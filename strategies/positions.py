@@ -6,7 +6,7 @@ from typing import Any
 from nautilus_trader.model import BarType, InstrumentId, PositionId
 
 from nautilus_metal.errors import InputError
-from nautilus_metal.host import OrderSide, Strategy, StrategyConfig
+from nautilus_metal.host import OrderSide, Strategy, StrategyConfig, open_positions
 
 
 def require(holds: bool, name: str, requirement: str, value: object) -> None:
@@ -122,7 +122,7 @@ class PositionStrategy(Strategy):
         slot.quantity = 0.0 if target == 0.0 else held + (lots if delta > 0.0 else -lots)
         side = OrderSide.BUY if delta > 0.0 else OrderSide.SELL
         joined = None
-        for position in self.cache.positions_open(instrument_id=slot.instrument.id, strategy_id=self.id):
+        for position in open_positions(self.cache, slot.instrument.id, self.id):
             if position.signed_qty * delta > 0.0:
                 joined = position.id if held else None
                 continue
@@ -168,8 +168,7 @@ class PositionStrategy(Strategy):
         slot.quantity -= left if order.side == OrderSide.BUY else -left
 
     def _held(self, instrument_id: InstrumentId) -> float:
-        positions = self.cache.positions_open(instrument_id=instrument_id, strategy_id=self.id)
-        return float(sum(position.signed_qty for position in positions))
+        return float(sum(position.signed_qty for position in open_positions(self.cache, instrument_id, self.id)))
 
 
 class SignalConfig(PositionConfig, frozen=True, kw_only=True):

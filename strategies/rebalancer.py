@@ -6,7 +6,15 @@ from typing import Any
 
 from nautilus_trader.model import InstrumentId
 
-from nautilus_metal.host import OrderSide, PriceType, Strategy, StrategyConfig, TimeInForce, price_of
+from nautilus_metal.host import (
+    OrderSide,
+    PriceType,
+    Strategy,
+    StrategyConfig,
+    TimeInForce,
+    open_positions,
+    price_of,
+)
 from nautilus_metal.messages import ALLOCATION_TARGET_TOPIC, AllocationTarget
 from strategies.positions import require
 
@@ -97,7 +105,7 @@ class Rebalancer(Strategy):
         self.msgbus.unsubscribe(ALLOCATION_TARGET_TOPIC, self.on_allocation_target)
         self._clear()
         if self.config.flatten_on_stop:
-            for instrument_id in {position.instrument_id for position in self._positions()}:
+            for instrument_id in dict.fromkeys(position.instrument_id for position in self._positions()):
                 self.close_all_positions(instrument_id)
 
     def on_reset(self) -> None:
@@ -272,4 +280,4 @@ class Rebalancer(Strategy):
         return float(sum(position.signed_qty for position in self._positions(name)))
 
     def _positions(self, instrument_id: InstrumentId | None = None) -> list[Any]:
-        return self.cache.positions_open(instrument_id=instrument_id, strategy_id=self.id)
+        return open_positions(self.cache, instrument_id, self.id)

@@ -34,7 +34,15 @@ from nautilus_metal.host.reading import (
     last_price,
 )
 from nautilus_metal.host.version import MAJOR
-from nautilus_metal.host.words import OptionContract, OrderSide, TimeInForce, instruments_of, price_of, quote_tick
+from nautilus_metal.host.words import (
+    OptionContract,
+    OrderSide,
+    TimeInForce,
+    instruments_of,
+    open_positions,
+    price_of,
+    quote_tick,
+)
 
 if TYPE_CHECKING or MAJOR == 1:
     from nautilus_metal.host.v1 import (
@@ -220,6 +228,7 @@ __all__ = [
     "newest_price",
     "offer",
     "offers",
+    "open_positions",
     "option_facts",
     "post",
     "price_of",

@@ -7,7 +7,7 @@ from typing import Any
 from nautilus_trader.model import BarType, Currency, InstrumentId
 
 from nautilus_metal.host.facts import Holding
-from nautilus_metal.host.words import PriceType, base_currency, instruments_of, price_of, xrate
+from nautilus_metal.host.words import PriceType, base_currency, instruments_of, open_positions, price_of, xrate
 
 _LAST_THEN_MID = (PriceType.LAST, PriceType.MID)
 
@@ -15,7 +15,7 @@ _LAST_THEN_MID = (PriceType.LAST, PriceType.MID)
 def holdings(cache: Any) -> list[Holding]:
     """Net the open positions by instrument, flat ones left out, in the order of the positions' IDs."""
     net: dict[Any, list[Any]] = {}
-    for position in sorted(cache.positions_open(), key=lambda one: str(one.id)):
+    for position in open_positions(cache):
         entry = net.setdefault(position.instrument_id, [0.0, position])
         entry[0] += position.signed_qty
     return [

@@ -45,6 +45,10 @@ if TYPE_CHECKING or MAJOR == 1:
         """The newest price of a type, of a quote or a trade, else of a bar."""
         return cache.price(instrument_id, price_type)
 
+    def open_positions(cache: Any, instrument_id: Any = None, strategy_id: Any = None) -> list[Any]:
+        """The open positions of an instrument and a strategy, or of all, in the order of their IDs."""
+        return list(cache.positions_open(instrument_id=instrument_id, strategy_id=strategy_id))
+
     def curve_of(cache: Any, name: str) -> Any | None:
         """The yield curve of a name; None where the cache has none."""
         return cache.yield_curve(name)
@@ -67,6 +71,7 @@ else:
     )
 
     from nautilus_metal.host.v2_component import ComponentState
+    from nautilus_metal.host.v2_order import in_order
 
     _OF_A_COIN = ("CryptoFuture", "CryptoOption")
 
@@ -105,6 +110,10 @@ else:
         bars = [bar for bar in map(cache.bar, bar_types_of(cache, instrument_id, price_type)) if bar is not None]
         return max(bars, key=lambda bar: bar.ts_event).close if bars else None
 
+    def open_positions(cache, instrument_id=None, strategy_id=None):
+        """As above; v2 has them in no order."""
+        return in_order(cache.positions_open(instrument_id=instrument_id, strategy_id=strategy_id))
+
     def curve_of(cache, name):
         """None: a curve can be added to v2's cache, and not be read from it."""
         return None
@@ -129,6 +138,7 @@ __all__ = [
     "base_currency",
     "curve_of",
     "instruments_of",
+    "open_positions",
     "price_of",
     "quote_tick",
     "taker_fee",

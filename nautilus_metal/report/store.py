@@ -20,10 +20,13 @@ class ReportWriter:
 
     def __init__(self, path: Path, message: Any) -> None:
         import msgspec  # like pyarrow, it comes with the host
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._encode = msgspec.json.encode
-        self._schema = message._schema
+        kinds = [(field.name, field.type) for field in message._schema]
+        # the host's 2.x makes the time stamps of a message's schema dates
+        self._schema = pa.schema([(name, pa.int64() if pa.types.is_timestamp(kind) else kind) for name, kind in kinds])
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
         self._open = True
