@@ -8,13 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from nautilus_trader.model import BarType
+
 from backtests._data import VENUE, Market
 from nautilus_metal.cli.options import BacktestOptions
 from nautilus_metal.engine import shared_engine
 from nautilus_metal.errors import InputError
 from nautilus_metal.host import Actor
 from nautilus_metal.host.backtest import USD
-from nautilus_metal.messages import RISK_REPORT_TOPIC, RiskReport
 from nautilus_metal.report.findings import explained
 from nautilus_metal.report.page import write_page
 from nautilus_metal.report.picture import write_picture
@@ -51,59 +52,71 @@ def source_of(model: str) -> str:
     return f"RISK-{model}"
 
 
-class Recorder(Actor):
-    """Hears a run from its message bus: draws progress, passes every risk report on.
+class Listener(Actor):
+    """Hears the messages of one topic: passes them on, and draws progress.
 
     Parameters
     ----------
-    options : BacktestOptions
-        The user's choices.
-    market : Market
-        What is replayed; the last instrument's bar marks a day as done.
+    topic : str
+        Of the messages, such as `RISK_REPORT_TOPIC`.
+    last : BarType
+        Its bar marks a day as done.
+    progress : Progress or None
+        What is drawn.
     *receivers : callable
-        Each is called with every `RiskReport`.
+        Each is called with every message.
+
+    Attributes
+    ----------
+    heard : int
+        Messages so far.
     """
 
-    def __init__(self, options: BacktestOptions, market: Market, *receivers: Callable[[RiskReport], None]) -> None:
+    def __init__(self, topic: str, last: BarType, progress: Progress | None, *receivers: Callable[[Any], None]) -> None:
         super().__init__()
-        self.reports = 0
-        self._progress = Progress(options.name, len(market.ts)) if options.progress else None
-        self._receivers = receivers
-        self._last = market.bar_types[-1]
+        self.heard = 0
+        self._topic, self._last, self._progress, self._receivers = topic, last, progress, receivers
 
     def on_start(self) -> None:
         """Listen."""
-        self.msgbus.subscribe(RISK_REPORT_TOPIC, self._on_report)
+        self.msgbus.subscribe(self._topic, self.on_message)
         if self._progress:
             self.subscribe_bars(self._last)
-
-    def watch(self, action: Callable[[], Any]) -> tuple[Any, float]:
-        """Run the backtest to which this actor was added; return what `action` does, and the wall seconds."""
-        gc.collect()
-        gc.freeze()  # bars and orders stay: they are not to be searched for garbage over and over
-        thresholds = gc.get_threshold()
-        gc.set_threshold(100_000, 20, 100)
-        start = time.perf_counter()
-        try:
-            result = action()
-        finally:
-            gc.set_threshold(*thresholds)
-            gc.unfreeze()
-            if self._progress:
-                self._progress.finish()
-        return result, time.perf_counter() - start
-
-    def _on_report(self, report: RiskReport) -> None:
-        self.reports += 1
-        for receive in self._receivers:
-            receive(report)
-        if self._progress:
-            self._progress.tick()
 
     def on_bar(self, bar: Any) -> None:
         """Note that a day is done."""
         if self._progress:
             self._progress.day(date_text(bar.ts_event))
+
+    def on_message(self, message: Any) -> None:
+        """Pass a message on."""
+        self.heard += 1
+        for receive in self._receivers:
+            receive(message)
+        if self._progress:
+            self._progress.tick()
+
+
+def progress_of(options: BacktestOptions, days: int, part: str = "", unit: str = "risk ticks") -> Progress | None:
+    """Return what draws the progress of a run; None where the user wants none."""
+    return Progress(f"{options.name} {part}".strip(), days, unit=unit) if options.progress else None
+
+
+def timed(action: Callable[[], Any], progress: Progress | None) -> tuple[Any, float]:
+    """Run a backtest; return what `action` does, and the wall seconds."""
+    gc.collect()
+    gc.freeze()  # bars and orders stay: they are not to be searched for garbage over and over
+    thresholds = gc.get_threshold()
+    gc.set_threshold(100_000, 20, 100)
+    start = time.perf_counter()
+    try:
+        result = action()
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+        if progress:
+            progress.finish()
+    return result, time.perf_counter() - start
 
 
 def title_of(heading: str, market: Market) -> str:

@@ -13,15 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from nautilus_trader.model.currencies import USD
-from nautilus_trader.model.data import Bar, BarType, QuoteTick
-from nautilus_trader.model.enums import AssetClass, OptionKind
-from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
-from nautilus_trader.model.instruments import Equity, IndexInstrument, OptionContract
-from nautilus_trader.model.objects import Price, Quantity
+from nautilus_trader.model import Bar, BarType, InstrumentId, Price, Quantity, QuoteTick, Symbol, Venue
 from numpy.typing import NDArray
 
 from nautilus_metal.errors import InputError
+from nautilus_metal.host.backtest import (
+    USD,
+    AssetClass,
+    Equity,
+    IndexInstrument,
+    IndexPriceUpdate,
+    OptionContract,
+    OptionKind,
+)
 from nautilus_metal.kernels import black_scholes
 from nautilus_metal.risk.option import DAYS_PER_YEAR, YEAR_NS
 
@@ -100,7 +104,7 @@ class OptionMarket:
         return [_index(INDEX), _index(VIX), _fund(), *(_option(contract) for contract in self.contracts)]
 
     def data(self) -> list[Any]:
-        """Make the bars of index and VIX and all quotes, in order of time, the fund's quote last of its day."""
+        """Make the bars of index and VIX, the index to settle by, and all quotes, in order of time, the fund's quote last of its day."""
         size = Quantity.from_int(1_000_000)
         earlier = zip(_midnight(self.history).tolist(), self.history.values(), strict=True)
         made: list[Any] = [_bar(INDEX_BARS, midnight, close) for midnight, close in earlier]
@@ -109,6 +113,7 @@ class OptionMarket:
         for day, midnight in enumerate(self.midnight.tolist()):
             ts = midnight + QUOTE_NS
             made.append(_bar(INDEX_BARS, midnight, self.index[day]))
+            made.append(_settling(midnight, self.index[day]))
             if self.from_vix[day]:
                 made.append(_bar(VIX_BARS, midnight, 100 * self.volatility[day]))
             rows = groups.get(day)
@@ -245,14 +250,36 @@ def _bar(bar_type: BarType, midnight: int, close: float) -> Bar:
     return Bar(bar_type, price, price, price, price, Quantity.from_int(1_000_000), ts, ts)
 
 
+def _settling(midnight: int, close: float) -> IndexPriceUpdate:
+    """The price at which options settle; of a bar only NautilusTrader 1.x takes it."""
+    return IndexPriceUpdate(INDEX, Price(close, 2), midnight + CLOSE_NS, midnight + CLOSE_NS)
+
+
 def _index(name: InstrumentId) -> IndexInstrument:
     return IndexInstrument(
-        name, name.symbol, USD, 2, 0, Price.from_str("0.01"), Quantity.from_int(1), ts_event=0, ts_init=0
+        instrument_id=name,
+        raw_symbol=name.symbol,
+        currency=USD,
+        price_precision=2,
+        size_precision=0,
+        price_increment=Price.from_str("0.01"),
+        size_increment=Quantity.from_int(1),
+        ts_event=0,
+        ts_init=0,
     )
 
 
 def _fund() -> Equity:
-    return Equity(FUND, FUND.symbol, USD, 3, Price.from_str("0.001"), Quantity.from_int(1), ts_event=0, ts_init=0)
+    return Equity(
+        instrument_id=FUND,
+        raw_symbol=FUND.symbol,
+        currency=USD,
+        price_precision=3,
+        price_increment=Price.from_str("0.001"),
+        lot_size=Quantity.from_int(1),
+        ts_event=0,
+        ts_init=0,
+    )
 
 
 def _option(contract: Contract) -> OptionContract:

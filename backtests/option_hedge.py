@@ -17,14 +17,9 @@ ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from nautilus_trader.backtest.config import BacktestEngineConfig  # noqa: E402
-from nautilus_trader.backtest.engine import BacktestEngine  # noqa: E402
-from nautilus_trader.config import LoggingConfig  # noqa: E402
-from nautilus_trader.model.currencies import USD  # noqa: E402
-from nautilus_trader.model.enums import AccountType, OmsType  # noqa: E402
-from nautilus_trader.model.objects import Money  # noqa: E402
+from nautilus_trader.model import Money  # noqa: E402
 
-from backtests._common import prepare  # noqa: E402
+from backtests._common import Listener, prepare, progress_of  # noqa: E402
 from backtests._option_ledger import SOURCES, Fill, Ledger, Marks, fill_of, ledger, marks_of  # noqa: E402
 from backtests._option_market import (  # noqa: E402
     FUND,
@@ -43,6 +38,17 @@ from nautilus_metal.actors import HedgeActor, HedgeActorConfig  # noqa: E402
 from nautilus_metal.cli.backtest import script_main  # noqa: E402
 from nautilus_metal.cli.options import DEFAULT_MODELS, BacktestOptions  # noqa: E402
 from nautilus_metal.errors import InputError  # noqa: E402
+from nautilus_metal.host import open_positions  # noqa: E402
+from nautilus_metal.host.backtest import (  # noqa: E402
+    USD,
+    AccountType,
+    BacktestEngine,
+    OmsType,
+    add_instruments,
+    fills_of,
+    no_fees,
+    silent_engine,
+)
 from nautilus_metal.messages import HEDGE_REQUEST_TOPIC, HedgeRequest  # noqa: E402
 from nautilus_metal.report.hedge_page import write_hedge_page  # noqa: E402
 from nautilus_metal.report.hedge_picture import write_hedge_picture  # noqa: E402
@@ -53,8 +59,6 @@ from nautilus_metal.report.hedge_run import (  # noqa: E402
     write_hedge_summary,
 )
 from nautilus_metal.report.hedge_saved import write_hedge_days  # noqa: E402
-from nautilus_metal.report.progress import Progress  # noqa: E402
-from nautilus_metal.report.run import date_text  # noqa: E402
 from nautilus_metal.report.saved import DAILY_PNL  # noqa: E402
 from strategies.hedger import Hedger, HedgerConfig  # noqa: E402
 from strategies.short_straddle import ShortStraddle, ShortStraddleConfig  # noqa: E402
@@ -121,7 +125,7 @@ class Outcome:
 
 def build(market: OptionMarket, target: str, options: BacktestOptions) -> tuple[BacktestEngine, Hedger]:
     """Make the engine with data, seller, hedge actor and hedger: what a user's own script would hold."""
-    engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
+    engine = silent_engine()
     engine.add_venue(
         venue=VENUE,
         oms_type=OmsType.NETTING,
@@ -129,9 +133,9 @@ def build(market: OptionMarket, target: str, options: BacktestOptions) -> tuple[
         base_currency=USD,
         starting_balances=[Money(STARTING_CASH, USD)],
         default_leverage=Decimal(20),
+        fee_model=no_fees(),
     )
-    for instrument in market.instruments():
-        engine.add_instrument(instrument)
+    add_instruments(engine, market.instruments())
     engine.add_data(market.data(), sort=False)
     engine.sort_data()
     engine.add_actor(hedge_actor(target, options))
@@ -177,19 +181,14 @@ def chosen(options: BacktestOptions) -> dict[str, str]:
 def execute(market: OptionMarket, marks: Marks, target: str, options: BacktestOptions) -> Outcome:
     """Run the engine once, with one hedge."""
     engine, hedger = build(market, target, options)
-    fills: list[Fill] = []
     requests: list[HedgeRequest] = []
-    progress = Progress(f"{options.name} {target}", len(market.days), unit="hedges") if options.progress else None
-    bus = engine.kernel.msgbus
-    bus.subscribe("events.fills.*", lambda event: fills.append(fill_of(event)))
-    bus.subscribe(HEDGE_REQUEST_TOPIC, requests.append)
-    if progress:
-        bus.subscribe(HEDGE_REQUEST_TOPIC, lambda request: progress.tick())
-        bus.subscribe(f"data.bars.{INDEX_BARS}", lambda bar: progress.day(date_text(bar.ts_event)))
+    progress = progress_of(options, len(market.days), target, unit="hedges")
+    engine.add_actor(Listener(HEDGE_REQUEST_TOPIC, INDEX_BARS, progress, requests.append))
     start = perf_counter()
     try:
         engine.run()
         seconds = perf_counter() - start
+        fills = [fill_of(event) for event in fills_of(engine.cache)]
         equity = _equity(engine, marks)
         statuses = [request.status for request in requests]
         counts = {
@@ -214,8 +213,8 @@ def _equity(engine: BacktestEngine, marks: Marks) -> float:
 
     The engine books an option's premium as cash when it is traded, and a fund's gain when it is realised.
     """
-    balance = engine.kernel.portfolio.account(VENUE).balance_total(USD).as_double()
-    for position in engine.kernel.cache.positions_open():
+    balance = engine.portfolio.account(VENUE).balance_total(USD).as_double()
+    for position in open_positions(engine.cache):
         column = marks.column[str(position.instrument_id)]
         booked = position.avg_px_open if position.instrument_id == FUND else 0.0
         balance += position.signed_qty * marks.multiplier[column] * (marks.price[-1, column] - booked)

@@ -21,13 +21,15 @@ from backtests._common import (  # noqa: E402
     REPORTS,
     STARTING_CASH,
     WINDOW,
-    Recorder,
+    Listener,
     finish,
     judged,
     portfolio_facts,
     prepare,
+    progress_of,
     run_settings,
     source_of,
+    timed,
     title_of,
 )
 from backtests._data import VENUE, Market, sp500_stocks  # noqa: E402
@@ -45,7 +47,7 @@ from nautilus_metal.host.backtest import (  # noqa: E402
     no_fees,
     silent_engine,
 )
-from nautilus_metal.messages import RiskReport  # noqa: E402
+from nautilus_metal.messages import RISK_REPORT_TOPIC, RiskReport  # noqa: E402
 from nautilus_metal.report.series import SeriesCollector  # noqa: E402
 from nautilus_metal.report.store import ReportWriter  # noqa: E402
 from strategies.bollinger_reversion import BollingerReversion, BollingerReversionConfig  # noqa: E402
@@ -170,9 +172,11 @@ def run(options: BacktestOptions) -> int:
     try:
         with ReportWriter(options.out / REPORTS, RiskReport) as writer:
             collector = SeriesCollector()
-            recorder = Recorder(options, market, collector.add, writer.add)
-            engine.add_actor(recorder)
-            _, seconds = recorder.watch(engine.run)
+            progress = progress_of(options, len(market.ts))
+            engine.add_actor(
+                Listener(RISK_REPORT_TOPIC, market.bar_types[-1], progress, collector.add, writer.add)
+            )
+            _, seconds = timed(engine.run, progress)
         portfolio = portfolio_facts(engine.cache, engine.portfolio)
     finally:
         engine.dispose()

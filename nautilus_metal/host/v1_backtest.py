@@ -10,6 +10,7 @@ from nautilus_trader.backtest.models import FeeModel, MakerTakerFeeModel
 from nautilus_trader.config import LoggingConfig
 from nautilus_trader.model import Bar
 from nautilus_trader.model.currencies import USD
+from nautilus_trader.model.data import IndexPriceUpdate
 from nautilus_trader.model.enums import AccountType, AssetClass, OmsType, OptionKind
 from nautilus_trader.model.events import OrderFilled
 from nautilus_trader.model.instruments import Equity, IndexInstrument, OptionContract
@@ -22,6 +23,7 @@ __all__ = [
     "Equity",
     "FeeModel",
     "IndexInstrument",
+    "IndexPriceUpdate",
     "OmsType",
     "OptionContract",
     "OptionKind",
