@@ -14,42 +14,29 @@ ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from nautilus_trader.backtest.config import (  # noqa: E402
-    BacktestDataConfig,
-    BacktestEngineConfig,
-    BacktestRunConfig,
-    BacktestVenueConfig,
-)
-from nautilus_trader.backtest.node import BacktestNode  # noqa: E402
-from nautilus_trader.config import (  # noqa: E402
-    DataCatalogConfig,
-    ImportableActorConfig,
-    ImportableStrategyConfig,
-    LoggingConfig,
-    StreamingConfig,
-)
-from nautilus_trader.model.data import Bar  # noqa: E402
-from nautilus_trader.persistence.catalog import ParquetDataCatalog  # noqa: E402
-
 from backtests._common import (  # noqa: E402
     MIN_OBSERVATIONS,
     REPORTS,
     STARTING_CASH,
     WINDOW,
-    Recorder,
+    Listener,
     finish,
     judged,
     portfolio_facts,
     prepare,
+    progress_of,
     run_settings,
     source_of,
+    timed,
     title_of,
 )
 from backtests._data import VENUE, Market, us_indices  # noqa: E402
 from nautilus_metal.cli.backtest import script_main  # noqa: E402
 from nautilus_metal.cli.options import BacktestOptions  # noqa: E402
 from nautilus_metal.errors import InputError  # noqa: E402
-from nautilus_metal.messages import RiskBreach, RiskReport  # noqa: E402
+from nautilus_metal.host.backtest import CatalogNode, CatalogRun, Importable  # noqa: E402
+from nautilus_metal.host.catalog import read_streamed, write_prices  # noqa: E402
+from nautilus_metal.messages import RISK_REPORT_TOPIC, RiskBreach, RiskReport  # noqa: E402
 from nautilus_metal.report.series import collect  # noqa: E402
 from nautilus_metal.report.store import ReportWriter  # noqa: E402
 
@@ -77,46 +64,28 @@ def write_catalog(folder: Path, market: Market) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     mark.touch()
-    catalog = ParquetDataCatalog(folder)
-    catalog.write_data(list(market.instruments))
-    for column in range(len(market.instruments)):
-        catalog.write_data(market.bars(column))
+    write_prices(folder, market.instruments, map(market.bars, range(len(market.instruments))))
 
 
-def run_config(folder: Path, market: Market, options: BacktestOptions) -> BacktestRunConfig:
+def run_config(folder: Path, market: Market, options: BacktestOptions) -> CatalogRun:
     """Return the run as configuration: it could as well come from a file."""
-    return BacktestRunConfig(
-        venues=[
-            BacktestVenueConfig(
-                name=str(VENUE),
-                oms_type="HEDGING",
-                account_type="MARGIN",
-                base_currency="USD",
-                starting_balances=[f"{STARTING_CASH} USD"],
-                default_leverage=10.0,
-            )
-        ],
-        data=[
-            BacktestDataConfig(
-                catalog_path=str(folder), data_cls=f"{Bar.__module__}:{Bar.__name__}", bar_types=bar_types(market)
-            )
-        ],
-        engine=BacktestEngineConfig(
-            logging=LoggingConfig(bypass_logging=True),
-            run_analysis=False,
-            catalogs=[DataCatalogConfig(path=str(folder))],
-            streaming=StreamingConfig(catalog_path=str(folder), include_types=[RiskReport, RiskBreach]),
-            actors=actors(market, options),
-            strategies=strategies(market, options),
-        ),
+    return CatalogRun(
+        catalog=folder,
+        venue=str(VENUE),
+        oms_type="HEDGING",
+        currency="USD",
+        starting_cash=STARTING_CASH,
+        leverage=10.0,
+        bar_types=tuple(bar_types(market)),
+        actors=actors(market, options),
+        strategies=strategies(market, options),
+        streamed=(RiskReport, RiskBreach),
         start=int(market.ts[0]),
         end=int(market.ts[-1]),
-        raise_exception=True,
-        dispose_on_completion=False,
     )
 
 
-def actors(market: Market, options: BacktestOptions) -> list[ImportableActorConfig]:
+def actors(market: Market, options: BacktestOptions) -> tuple[Importable, ...]:
     """Return the engine's config and one risk actor's for each model."""
     engine = {"device": options.device, "seed": options.seed}
     shared = {
@@ -128,26 +97,26 @@ def actors(market: Market, options: BacktestOptions) -> list[ImportableActorConf
         "seed": options.seed,
         "var_limit": {BUDGET_LEVEL: VAR_LIMIT},
     }
-    return [
+    return (
         _actor("MetalEngineActor", "MetalEngineConfig", engine),
         *(
             _actor("RiskActor", "RiskActorConfig", shared | {"component_id": source_of(model), "model": model})
             for model in options.models
         ),
-    ]
+    )
 
 
-def strategies(market: Market, options: BacktestOptions) -> list[ImportableStrategyConfig]:
+def strategies(market: Market, options: BacktestOptions) -> tuple[Importable, ...]:
     """Return the configs of the four strategies."""
     shared = {"bar_types": bar_types(market), "notional": NOTIONAL, "flatten_on_stop": False}
     budget = {"notional": 10 * NOTIONAL, "var_budget": VAR_BUDGET, "level": BUDGET_LEVEL, "start_notional": 10_000.0}
     scaled = shared | budget | {"source": source_of(options.models[0])}
-    return [
+    return (
         _strategy("rsi_reversion", "RSIReversion", shared | {"order_id_tag": "RSI"}),
         _strategy("macd_trend", "MACDTrend", shared | {"order_id_tag": "MACD"}),
         _strategy("bollinger_reversion", "BollingerReversion", shared | {"order_id_tag": "BOLL"}),
         _strategy("risk_scaled", "RiskScaled", scaled | {"order_id_tag": "RISK"}),
-    ]
+    )
 
 
 def bar_types(market: Market) -> list[str]:
@@ -155,20 +124,14 @@ def bar_types(market: Market) -> list[str]:
     return [str(bar_type) for bar_type in market.bar_types]
 
 
-def _actor(actor: str, config: str, settings: dict[str, Any]) -> ImportableActorConfig:
+def _actor(actor: str, config: str, settings: dict[str, Any]) -> Importable:
     room = "nautilus_metal.actors"
-    return ImportableActorConfig(actor_path=f"{room}:{actor}", config_path=f"{room}:{config}", config=settings)
+    return Importable(f"{room}:{actor}", f"{room}:{config}", settings)
 
 
-def _strategy(module: str, name: str, settings: dict[str, Any]) -> ImportableStrategyConfig:
+def _strategy(module: str, name: str, settings: dict[str, Any]) -> Importable:
     path = f"strategies.{module}:{name}"
-    return ImportableStrategyConfig(strategy_path=path, config_path=f"{path}Config", config=settings)
-
-
-def read_back(folder: Path, instance_id: str, message: type) -> list[Any]:
-    """Return the messages of one kind that a run has streamed into the catalog."""
-    rows = ParquetDataCatalog(folder).read_backtest(instance_id, data_cls=message, raise_on_failed_deserialize=True)
-    return [getattr(row, "data", row) for row in rows]
+    return Importable(path, f"{path}Config", settings)
 
 
 def run(options: BacktestOptions) -> int:
@@ -187,24 +150,25 @@ def run(options: BacktestOptions) -> int:
     market = us_indices(options.start, options.end)
     folder = prepare(options) / "catalog"
     write_catalog(folder, us_indices(None, None))
-    node = BacktestNode([run_config(folder, market, options)])
+    node = CatalogNode(run_config(folder, market, options))
     try:
-        node.build()
-        engine = node.get_engines()[0]
-        recorder = Recorder(engine, options, market)
-        _, seconds = recorder.run(node.run)
-        portfolio = portfolio_facts(engine)
-        instance_id = str(engine.kernel.instance_id)
+        progress = progress_of(options, len(market.ts))
+        listener = Listener(RISK_REPORT_TOPIC, market.bar_types[-1], progress)
+        node.add_actor(listener)
+        _, seconds = timed(node.run, progress)
+        portfolio = portfolio_facts(node.cache, node.portfolio)
     finally:
         node.dispose()
-    reports = read_back(folder, instance_id, RiskReport)
+    reports, breaches = (
+        read_streamed(folder, "backtest", node.instance_id, kind) for kind in (RiskReport, RiskBreach)
+    )
     with ReportWriter(options.out / REPORTS, RiskReport) as writer:
         for report in reports:
             writer.add(report)
     settings = run_settings(NOTIONAL, VAR_BUDGET, BUDGET_LEVEL) | {
-        "reports heard": recorder.reports,
+        "reports heard": listener.heard,
         "reports read back from the stream": len(reports),
-        f"crossings of the VaR limit of {VAR_LIMIT:,.0f} USD": len(read_back(folder, instance_id, RiskBreach)),
+        f"crossings of the VaR limit of {VAR_LIMIT:,.0f} USD": len(breaches),
     }
     return finish(
         options,

@@ -6,6 +6,7 @@ Apart from the rest of the room, as it loads so much. Values such as `Money`, `P
 
 from typing import TYPE_CHECKING
 
+from nautilus_metal.host.catalog_run import CatalogRun, Importable
 from nautilus_metal.host.version import MAJOR
 
 if TYPE_CHECKING or MAJOR == 1:
@@ -27,6 +28,7 @@ if TYPE_CHECKING or MAJOR == 1:
         no_fees,
         silent_engine,
     )
+    from nautilus_metal.host.v1_catalog_node import CatalogNode
 else:
     from nautilus_metal.host.v2_backtest import (
         USD,
@@ -46,14 +48,18 @@ else:
         no_fees,
         silent_engine,
     )
+    from nautilus_metal.host.v2_catalog_node import CatalogNode
 
 __all__ = [
     "USD",
     "AccountType",
     "AssetClass",
     "BacktestEngine",
+    "CatalogNode",
+    "CatalogRun",
     "Equity",
     "FeeModel",
+    "Importable",
     "IndexInstrument",
     "IndexPriceUpdate",
     "OmsType",

@@ -29,6 +29,7 @@ __all__ = [
     "OptionKind",
     "add_instruments",
     "fills_of",
+    "forget_trades",
     "make_bars",
     "no_fees",
     "silent_engine",
@@ -36,14 +37,18 @@ __all__ = [
 
 
 def silent_engine() -> BacktestEngine:
-    """Make an engine that logs nothing and analyses nothing at the end.
-
-    The host's analyzer copies its whole record for every position that closes, which with 25,000 of them takes longer
-    than the trading; nobody reads it here.
-    """
+    """Make an engine that logs nothing and analyses nothing at the end."""
     engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
-    engine.portfolio.analyzer.record_trade = lambda *_, **__: None
+    forget_trades(engine)
     return engine
+
+
+def forget_trades(engine: BacktestEngine) -> None:
+    """Keep the host's analyzer from a record that nobody reads where `run_analysis` is off.
+
+    It copies the whole of it for every position that closes, which with 25,000 of them takes longer than the trading.
+    """
+    engine.portfolio.analyzer.record_trade = lambda *_, **__: None
 
 
 def add_instruments(engine: BacktestEngine, instruments: Iterable[Any]) -> None:

@@ -1,5 +1,6 @@
 """Messages in a NautilusTrader data catalog."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +37,11 @@ def read_written(folder: Path, message: type) -> list[Any]:
 def read_closes(folder: Path) -> dict[str, tuple[Any, Any]]:
     """Return the closes of all bars that a catalog holds: by instrument UNIX nanoseconds, ascending, and prices."""
     return closes_of(ParquetDataCatalog(folder).query(Bar))
+
+
+def write_prices(folder: Path, instruments: Iterable[Any], bars: Iterable[list[Any]]) -> None:
+    """Write instruments and the bars of each of them into a catalog."""
+    catalog = ParquetDataCatalog(folder)
+    catalog.write_data(list(instruments))
+    for each in bars:
+        catalog.write_data(each)

@@ -1,5 +1,6 @@
 """Messages in a data catalog of NautilusTrader 2.x."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +43,11 @@ def read_written(folder: Path, message: Any) -> list[Any]:
 def read_closes(folder: Path) -> dict[str, tuple[Any, Any]]:
     """Return the closes of all bars that a catalog holds: by instrument UNIX nanoseconds, ascending, and prices."""
     return closes_of(ParquetDataCatalog(str(folder)).query_bars())
+
+
+def write_prices(folder: Path, instruments: Iterable[Any], bars: Iterable[list[Any]]) -> None:
+    """Write instruments and the bars of each of them into a catalog."""
+    catalog = ParquetDataCatalog(str(folder))
+    catalog.write_instruments(list(instruments))
+    for each in bars:
+        catalog.write_bars(each)

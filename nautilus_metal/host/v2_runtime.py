@@ -15,6 +15,7 @@ from nautilus_metal.host.reading import bar_interval_ns, exchange_rate, last_pri
 from nautilus_metal.host.v2_failures import guarded
 from nautilus_metal.host.v2_messages import message_topic, wrapped
 
+HISTORY = "metal.history"  # where bars before a backtest's start are laid out: of a type, between two times
 _LOOK_SECONDS = 0.05  # live, between two looks for fills
 
 
@@ -171,16 +172,22 @@ def equity(_portfolio: Any, cache: Any, currency: str, prices: Mapping[str, floa
 def request_history(owner: Any, bar_type: Any, bars: int) -> None:
     """Ask for the last `bars` bars, which arrive at `on_historical_data`; weekends and holidays are allowed for.
 
-    A backtest of 2.x serves no requests: there history has to come as data before the start.
+    A backtest of 2.x serves no requests: there history comes from what is laid out at `HISTORY`, such as by a
+    `CatalogHistory`, or as data before the start.
     """
     interval = bar_interval_ns(bar_type)
     if interval is None:
         return
-    if event_loop(owner.clock) is None:
+    span = timedelta(microseconds=bars * interval * 1.6 / 1e3) + timedelta(days=7)
+    if event_loop(owner.clock) is not None:
+        owner.request_bars(bar_type, start=datetime.now(UTC) - span)
+        return
+    served = find(owner.msgbus, HISTORY)
+    if served is None:
         owner.log.info(f"No history of {bar_type}: backtests of NautilusTrader v2 serve no requests")
         return
-    span = timedelta(microseconds=bars * interval * 1.6 / 1e3) + timedelta(days=7)
-    owner.request_bars(bar_type, start=datetime.now(UTC) - span)
+    now = owner.clock.timestamp_ns()
+    owner.on_historical_bars(served(bar_type, now - int(span.total_seconds()) * 10**9, now))
 
 
 def follow_option_greeks(owner: Any, handler: Callable[[str, Priced, Priced | None], None]) -> None:
