@@ -72,7 +72,9 @@ class Listener(Actor):
         Messages so far.
     """
 
-    def __init__(self, topic: str, last: BarType, progress: Progress | None, *receivers: Callable[[Any], None]) -> None:
+    def __init__(
+        self, topic: str, last: BarType, progress: Progress | None, *receivers: Callable[[Any], None]
+    ) -> None:
         super().__init__()
         self.heard = 0
         self._topic, self._last, self._progress, self._receivers = topic, last, progress, receivers

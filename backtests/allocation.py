@@ -16,16 +16,10 @@ if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
 import numpy as np  # noqa: E402
-from nautilus_trader.backtest.config import BacktestEngineConfig  # noqa: E402
-from nautilus_trader.backtest.engine import BacktestEngine  # noqa: E402
-from nautilus_trader.backtest.models import FeeModel  # noqa: E402
-from nautilus_trader.config import LoggingConfig  # noqa: E402
-from nautilus_trader.model.currencies import USD  # noqa: E402
-from nautilus_trader.model.enums import AccountType, OmsType  # noqa: E402
-from nautilus_trader.model.objects import Money  # noqa: E402
+from nautilus_trader.model import Money  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
-from backtests._common import STARTING_CASH, prepare, title_of  # noqa: E402
+from backtests._common import STARTING_CASH, Listener, prepare, progress_of, title_of  # noqa: E402
 from backtests._data import VENUE, Market, sp500_stocks  # noqa: E402
 from nautilus_metal.actors import (  # noqa: E402
     AllocationActor,
@@ -36,8 +30,17 @@ from nautilus_metal.actors import (  # noqa: E402
 from nautilus_metal.cli.backtest import script_main  # noqa: E402
 from nautilus_metal.cli.options import BacktestOptions  # noqa: E402
 from nautilus_metal.errors import InputError  # noqa: E402
+from nautilus_metal.host.backtest import (  # noqa: E402
+    USD,
+    AccountType,
+    BacktestEngine,
+    FeeModel,
+    OmsType,
+    add_instruments,
+    fills_of,
+    silent_engine,
+)
 from nautilus_metal.messages import ALLOCATION_TARGET_TOPIC, AllocationTarget  # noqa: E402
-from nautilus_metal.report.progress import Progress  # noqa: E402
 from nautilus_metal.report.run import date_text  # noqa: E402
 from strategies.rebalancer import Rebalancer, RebalancerConfig  # noqa: E402
 
@@ -110,7 +113,7 @@ class Book:
 
 def build(market: Market, objective: str, options: BacktestOptions) -> tuple[BacktestEngine, Rebalancer]:
     """Make the engine with data, actor and strategy: what a user's own script would hold."""
-    engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
+    engine = silent_engine()
     engine.add_venue(
         venue=VENUE,
         oms_type=OmsType.NETTING,
@@ -119,8 +122,8 @@ def build(market: Market, objective: str, options: BacktestOptions) -> tuple[Bac
         starting_balances=[Money(STARTING_CASH, USD)],
         fee_model=ProportionalFee(),
     )
-    for column, instrument in enumerate(market.instruments):
-        engine.add_instrument(instrument)
+    add_instruments(engine, market.instruments)
+    for column in range(len(market.instruments)):
         engine.add_data(market.bars(column), sort=False)
     engine.sort_data()
     engine.add_actor(MetalEngineActor(MetalEngineConfig(device=options.device, seed=options.seed)))
@@ -144,32 +147,35 @@ def build(market: Market, objective: str, options: BacktestOptions) -> tuple[Bac
 def execute(market: Market, objective: str, options: BacktestOptions) -> Book:
     """Run the engine once."""
     engine, strategy = build(market, objective, options)
-    columns = {name: column for column, name in enumerate(market.names)}
-    fills: list[Fill] = []
     targets: list[AllocationTarget] = []
-
-    def on_fill(event: Any) -> None:
-        quantity = event.last_qty.as_double() * (1 if event.is_buy else -1)
-        price, fee = event.last_px.as_double(), event.commission.as_double()
-        fills.append(Fill(event.ts_event, columns[str(event.instrument_id)], quantity, price, fee))
-
-    progress = Progress(f"{options.name} {objective}", len(market.ts), unit="targets") if options.progress else None
-    bus = engine.kernel.msgbus
-    bus.subscribe("events.fills.*", on_fill)
-    bus.subscribe(ALLOCATION_TARGET_TOPIC, targets.append)
-    if progress:
-        bus.subscribe(f"data.bars.{market.bar_types[-1]}", lambda bar: progress.day(date_text(bar.ts_event)))
-        bus.subscribe(ALLOCATION_TARGET_TOPIC, lambda target: progress.tick())
+    progress = progress_of(options, len(market.ts), objective, unit="targets")
+    engine.add_actor(Listener(ALLOCATION_TARGET_TOPIC, market.bar_types[-1], progress, targets.append))
     start = perf_counter()
     try:
         engine.run()
-        equity = engine.kernel.portfolio.equity(VENUE)[USD].as_double()
-        orders = engine.kernel.cache.orders_total_count()
+        equity = engine.portfolio.equity(VENUE)[USD].as_double()
+        orders = engine.cache.orders_total_count()
+        fills = fills_by_column(engine, market)
     finally:
         if progress:
             progress.finish()
         engine.dispose()
-    return Book(tuple(fills), tuple(targets), dict(strategy.refused), equity, orders, perf_counter() - start)
+    return Book(fills, tuple(targets), dict(strategy.refused), equity, orders, perf_counter() - start)
+
+
+def fills_by_column(engine: BacktestEngine, market: Market) -> tuple[Fill, ...]:
+    """Read what was traded, in order of time."""
+    columns = {name: column for column, name in enumerate(market.names)}
+    return tuple(
+        Fill(
+            event.ts_event,
+            columns[str(event.instrument_id)],
+            event.last_qty.as_double() * (1 if event.is_buy else -1),
+            event.last_px.as_double(),
+            event.commission.as_double(),
+        )
+        for event in fills_of(engine.cache)
+    )
 
 
 def daily_equity(book: Book, market: Market) -> NDArray[np.float64]:

@@ -6,8 +6,6 @@ Runs by `python backtests/forecast.py` and by `nautilus-metal backtest forecast`
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,14 +17,9 @@ if ROOT not in sys.path:
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from nautilus_trader.backtest.config import BacktestEngineConfig  # noqa: E402
-from nautilus_trader.backtest.engine import BacktestEngine  # noqa: E402
-from nautilus_trader.config import LoggingConfig  # noqa: E402
-from nautilus_trader.model.currencies import USD  # noqa: E402
-from nautilus_trader.model.enums import AccountType, OmsType  # noqa: E402
-from nautilus_trader.model.objects import Money  # noqa: E402
+from nautilus_trader.model import Money  # noqa: E402
 
-from backtests._common import STARTING_CASH, portfolio_facts, prepare  # noqa: E402
+from backtests._common import STARTING_CASH, Listener, portfolio_facts, prepare, progress_of  # noqa: E402
 from backtests._data import VENUE, Market, sp500_stocks  # noqa: E402
 from backtests._forecast_findings import CHECKPOINT, FORECASTS, NOTIONAL, SUMMARY, Findings  # noqa: E402
 from nautilus_metal.actors import (  # noqa: E402
@@ -39,6 +32,15 @@ from nautilus_metal.cli.backtest import script_main  # noqa: E402
 from nautilus_metal.cli.options import BacktestOptions  # noqa: E402
 from nautilus_metal.engine import shared_engine  # noqa: E402
 from nautilus_metal.errors import InputError  # noqa: E402
+from nautilus_metal.host.backtest import (  # noqa: E402
+    USD,
+    AccountType,
+    BacktestEngine,
+    OmsType,
+    add_instruments,
+    no_fees,
+    silent_engine,
+)
 from nautilus_metal.messages import FORECAST_TOPIC, Forecast  # noqa: E402
 from nautilus_metal.models import (  # noqa: E402
     Recipe,
@@ -51,7 +53,6 @@ from nautilus_metal.models import (  # noqa: E402
     walk_forward,
 )
 from nautilus_metal.models.walk_forward import Predict, compare  # noqa: E402
-from nautilus_metal.report.progress import Progress  # noqa: E402
 from nautilus_metal.report.run import date_text  # noqa: E402
 from nautilus_metal.report.store import ReportWriter  # noqa: E402
 from strategies.forecast_trend import ForecastTrend, ForecastTrendConfig  # noqa: E402
@@ -117,7 +118,7 @@ class Trainer:
 
 def build(market: Market, start: int, options: BacktestOptions) -> BacktestEngine:
     """Make the engine: bars from as long before the start as a forecast needs, the actor and the strategy."""
-    engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
+    engine = silent_engine()
     engine.add_venue(
         venue=VENUE,
         oms_type=OmsType.HEDGING,
@@ -125,10 +126,10 @@ def build(market: Market, start: int, options: BacktestOptions) -> BacktestEngin
         base_currency=USD,
         starting_balances=[Money(STARTING_CASH, USD)],
         default_leverage=Decimal(10),
+        fee_model=no_fees(),
     )
-    engine.portfolio.analyzer.record_trade = lambda *_, **__: None  # it copies its whole record for every trade
-    for column, instrument in enumerate(market.instruments):
-        engine.add_instrument(instrument)
+    add_instruments(engine, market.instruments)
+    for column in range(len(market.instruments)):
         engine.add_data(market.bars(column)[start - RECIPE.needed :], sort=False)
     engine.sort_data()
     engine.add_actor(MetalEngineActor(MetalEngineConfig(device=options.device, seed=options.seed)))
@@ -145,31 +146,16 @@ def build(market: Market, start: int, options: BacktestOptions) -> BacktestEngin
 def trade(market: Market, start: int, options: BacktestOptions) -> tuple[list[Forecast], dict[str, Any]]:
     """Run the backtest; return every forecast that was published, and what the strategy made."""
     engine, heard = build(market, start, options), list[Forecast]()
+    progress = progress_of(options, len(market.ts) - start + RECIPE.needed, unit="forecasts")
     try:
         with ReportWriter(options.out / FORECASTS, Forecast) as writer:
-            engine.kernel.msgbus.subscribe(FORECAST_TOPIC, heard.append)
-            engine.kernel.msgbus.subscribe(FORECAST_TOPIC, writer.add)
-            with shown(engine, market, start, options):
-                engine.run()
-        return heard, portfolio_facts(engine)
+            engine.add_actor(Listener(FORECAST_TOPIC, market.bar_types[-1], progress, heard.append, writer.add))
+            engine.run()
+        return heard, portfolio_facts(engine.cache, engine.portfolio)
     finally:
+        if progress:
+            progress.finish()
         engine.dispose()
-
-
-@contextmanager
-def shown(engine: BacktestEngine, market: Market, start: int, options: BacktestOptions) -> Iterator[None]:
-    """Show days and forecasts while the engine runs, where the user wants progress."""
-    if not options.progress:
-        yield
-        return
-    progress = Progress(options.name, len(market.ts) - start + RECIPE.needed, unit="forecasts")
-    bus = engine.kernel.msgbus
-    bus.subscribe(f"data.bars.{market.bar_types[-1]}", lambda bar: progress.day(date_text(bar.ts_event)))
-    bus.subscribe(FORECAST_TOPIC, lambda message: progress.tick())
-    try:
-        yield
-    finally:
-        progress.finish()
 
 
 def published(market: Market, heard: list[Forecast], samples: Samples) -> tuple[Samples, np.ndarray]:

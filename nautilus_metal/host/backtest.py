@@ -4,7 +4,7 @@ Apart from the rest of the room, as it loads so much. Values such as `Money`, `P
 ``nautilus_trader.model`` under both.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nautilus_metal.host.catalog_run import CatalogRun, Importable
 from nautilus_metal.host.version import MAJOR
@@ -23,7 +23,7 @@ if TYPE_CHECKING or MAJOR == 1:
         OptionContract,
         OptionKind,
         add_instruments,
-        fills_of,
+        events_of,
         make_bars,
         no_fees,
         silent_engine,
@@ -43,7 +43,7 @@ else:
         OptionContract,
         OptionKind,
         add_instruments,
-        fills_of,
+        events_of,
         make_bars,
         no_fees,
         silent_engine,
@@ -71,3 +71,13 @@ __all__ = [
     "no_fees",
     "silent_engine",
 ]
+
+
+def fills_of(cache: Any) -> list[Any]:
+    """Return the fills of all orders in order of time, those of one time by instrument and order."""
+    events = (event for order in cache.orders() for event in events_of(order))
+    return sorted((one for one in events if type(one).__name__ == "OrderFilled"), key=_by_time)
+
+
+def _by_time(fill: Any) -> tuple[int, int, str, str]:
+    return fill.ts_event, fill.ts_init, str(fill.instrument_id), str(fill.client_order_id)

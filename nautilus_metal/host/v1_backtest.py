@@ -12,7 +12,6 @@ from nautilus_trader.model import Bar
 from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.data import IndexPriceUpdate
 from nautilus_trader.model.enums import AccountType, AssetClass, OmsType, OptionKind
-from nautilus_trader.model.events import OrderFilled
 from nautilus_trader.model.instruments import Equity, IndexInstrument, OptionContract
 
 __all__ = [
@@ -28,7 +27,7 @@ __all__ = [
     "OptionContract",
     "OptionKind",
     "add_instruments",
-    "fills_of",
+    "events_of",
     "forget_trades",
     "make_bars",
     "no_fees",
@@ -85,7 +84,6 @@ def make_bars(bar_type: Any, instrument: Any, prices: Any, volume: Any, ts: Any)
     return made
 
 
-def fills_of(cache: Any) -> list[Any]:
-    """Return the fills of all orders, in order of time."""
-    found = [event for order in cache.orders() for event in order.events if isinstance(event, OrderFilled)]
-    return sorted(found, key=lambda event: (event.ts_event, event.ts_init))
+def events_of(order: Any) -> list[Any]:
+    """Return what happened to an order."""
+    return list(order.events)

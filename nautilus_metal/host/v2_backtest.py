@@ -17,7 +17,6 @@ from nautilus_trader.model import (
     OmsType,
     OptionContract,
     OptionKind,
-    OrderFilled,
     Price,
     Quantity,
 )
@@ -38,7 +37,7 @@ __all__ = [
     "OptionContract",
     "OptionKind",
     "add_instruments",
-    "fills_of",
+    "events_of",
     "make_bars",
     "no_fees",
     "silent_engine",
@@ -76,7 +75,6 @@ def make_bars(bar_type: Any, instrument: Any, prices: Any, volume: Any, ts: Any)
     ]
 
 
-def fills_of(cache: Any) -> list[Any]:
-    """Return the fills of all orders, in order of time."""
-    found = [event for order in cache.orders() for event in order.events() if isinstance(event, OrderFilled)]
-    return sorted(found, key=lambda event: (event.ts_event, event.ts_init))
+def events_of(order: Any) -> list[Any]:
+    """Return what happened to an order."""
+    return list(order.events())

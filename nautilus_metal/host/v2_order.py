@@ -1,4 +1,4 @@
-"""Positions of NautilusTrader 2.x in the order that 1.x has them in: 2.x's cache has none, from run to run another."""
+"""Positions of NautilusTrader 2.x in the order that 1.x has them in: 2.x's cache has another one in each run."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,9 +9,9 @@ _NUMBERS: dict[str, str] = {}  # of the instruments of the engine that is alive;
 def number(instruments: Iterable[Any]) -> None:
     """Note the order in which a new engine gets its instruments.
 
-    1.x's simulated venues number their instruments, and the positions of hedging accounts by that number and a count:
-    ``SIM-1-001``. The engine of 2.x names a position after the time, the strategy and a count. Assets stand in a book,
-    and meet the columns of the random numbers, in the order of these names.
+    1.x's simulated venues number their instruments, and the positions of hedging accounts by that and a count:
+    ``SIM-1-001``. The engine of 2.x names a position after the time, the strategy and a count. Assets stand in a
+    book, and meet the columns of the random numbers, in the order of these names.
     """
     _NUMBERS.clear()
     counts: dict[str, int] = {}

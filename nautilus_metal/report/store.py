@@ -24,9 +24,9 @@ class ReportWriter:
         import pyarrow.parquet as pq
 
         self._encode = msgspec.json.encode
-        kinds = [(field.name, field.type) for field in message._schema]
-        # the host's 2.x makes the time stamps of a message's schema dates
-        self._schema = pa.schema([(name, pa.int64() if pa.types.is_timestamp(kind) else kind) for name, kind in kinds])
+        # time stamps are whole numbers here; in the schema of a message under the host's 2.x they are dates
+        kinds = ((one.name, pa.int64() if pa.types.is_timestamp(one.type) else one.type) for one in message._schema)
+        self._schema = pa.schema(list(kinds))
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
         self._open = True

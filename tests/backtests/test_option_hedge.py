@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
-from nautilus_trader.model.data import Bar
+from nautilus_trader.model import Bar
 
 from backtests import _option_market as market_module
 from backtests._option_ledger import SOURCES, Fill, ledger, marks_of
