@@ -21,9 +21,11 @@ test-mps: $(STAMP)
 	$(MPS)
 	$(MPS) --mps-torch oldest -m gpu
 
-# What runs under NautilusTrader v2, in an environment of its own, which needs Python 3.13.
+# What runs under NautilusTrader v2, in an environment of its own, which needs Python 3.13. The option hedge runs in
+# tests/parity there: its hedges by scenarios, the same code under both versions, take minutes.
 test-v2: $(STAMP_V2)
-	$(VENV_V2)/bin/python -m pytest tests/v2 tests/parity tests/host tests/test_messages.py tests/test_package.py
+	$(VENV_V2)/bin/python -m pytest tests/v2 tests/parity tests/host tests/test_messages.py tests/test_package.py \
+	  tests/backtests strategies --deselect tests/backtests/test_option_hedge.py::test_option_hedge_end_to_end
 
 check: $(STAMP)
 	$(BIN)/ruff check .

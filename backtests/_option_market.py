@@ -104,7 +104,7 @@ class OptionMarket:
         return [_index(INDEX), _index(VIX), _fund(), *(_option(contract) for contract in self.contracts)]
 
     def data(self) -> list[Any]:
-        """Make bars of index and VIX, the index to settle by and all quotes, by time, a day's last the fund's quote."""
+        """Make bars of index and VIX, the index to settle by, and quotes; in order of time, the fund's quote last."""
         size = Quantity.from_int(1_000_000)
         earlier = zip(_midnight(self.history).tolist(), self.history.values(), strict=True)
         made: list[Any] = [_bar(INDEX_BARS, midnight, close) for midnight, close in earlier]

@@ -10,11 +10,11 @@ MAJOR = int(version("nautilus_trader").partition(".")[0])
 # Paths that need the other major version: they import its modules, or drive its classes.
 NEEDS_V2 = ("tests/v2/", "tests/parity/host_v2", "nautilus_metal/host/v2")
 NEEDS_V1 = (
-    *("tests/actors/", "tests/backtests/", "tests/bench/", "tests/cli/", "tests/indicators/", "tests/live/"),
+    *("tests/actors/", "tests/bench/", "tests/cli/", "tests/indicators/", "tests/live/"),
     *("tests/strategies/", "tests/kernels/test_averages.py", "tests/test_readme.py"),
     *("tests/host/test_catalog.py", "tests/host/test_gate_route.py", "tests/host/test_replay_data.py"),
     *("tests/host/test_averages.py", "tests/host/test_tearsheet.py"),
-    *("tests/parity/host_v1", "nautilus_metal/host/v1", "strategies/", "backtests/"),
+    *("tests/parity/host_v1", "nautilus_metal/host/v1"),
 )
 LEFT_OUT = NEEDS_V2 if MAJOR == 1 else NEEDS_V1
 

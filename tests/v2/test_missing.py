@@ -18,7 +18,14 @@ def test_a_config_of_a_live_node_is_refused():
         live_config(risk={"levels": [0.99]})
 
 
-@pytest.mark.parametrize("command", [["backtest", "portfolio_risk"], ["live", "--replay"]])
-def test_commands_say_so(command, capsys):
-    assert main(command) == 2
+def test_a_command_says_so(capsys):
+    assert main(["live", "--replay"]) == 2
     assert "needs NautilusTrader v1" in capsys.readouterr().err
+
+
+def test_a_backtest_that_is_written_for_v1_is_refused_by_what_it_uses(capsys, tmp_path, monkeypatch):
+    (tmp_path / "backtests").mkdir()
+    (tmp_path / "backtests" / "mine.py").write_text("from nautilus_trader.backtest.engine import BacktestEngine\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["backtest", "mine"]) == 2
+    assert "'mine' needs NautilusTrader v1: it uses nautilus_trader.backtest.engine" in capsys.readouterr().err
