@@ -10,8 +10,8 @@ import os
 import threading
 import warnings
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -144,6 +144,21 @@ def _end_capture() -> None:
     """Record nothing, well: a recording that broke off leaves torch's random numbers waiting for its end."""
     with suppress(RuntimeError), torch.cuda.graph(torch.cuda.CUDAGraph(), capture_error_mode="thread_local"):
         torch.zeros(1, device="cuda")
+
+
+@contextmanager
+def beside(device: torch.device) -> Iterator[Callable[[], None]]:
+    """In a recording, place what is done inside beside what follows; call what this yields before its answer is read.
+
+    Elsewhere it is done in its turn: of two streams the allocator would have to know what each still reads.
+    """
+    if device.type != "cuda" or not torch.cuda.is_current_stream_capturing():
+        yield lambda: None
+        return
+    main, side = torch.cuda.current_stream(), torch.cuda.Stream()
+    side.wait_stream(main)
+    with torch.cuda.stream(side):
+        yield lambda: main.wait_stream(side)
 
 
 _graphs: GraphCache | None = None

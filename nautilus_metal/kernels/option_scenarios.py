@@ -92,6 +92,10 @@ class JointScenarios(NamedTuple):
             noise = noise[:, columns] if isinstance(columns, slice) else noise.index_select(1, columns)
         return self._replace(spots=self.spots.part(columns), noise=noise)
 
+    def without_factors(self) -> "JointScenarios":
+        """Return the scenarios without what the returns are made of: scale and noise alone."""
+        return self._replace(spots=self.spots._replace(factors=self.spots.factors[:0]))
+
 
 class Moves(NamedTuple):
     """What scenarios do to the market.

@@ -28,21 +28,20 @@ def fused_losses(tables: Tables, eager: Callable[[], Pair]) -> Pair:
         return eager()
 
     def fast(book: Any) -> tuple[Tensor, ...]:
-        made = torch.empty(book.scratch(len(tables.exposures), tables.scenarios.size), device=tables.exposures.device)
-        return tuple(book.book_losses(_packed(book, tables), tables.scenarios, made))
+        return tuple(book.book_losses(_packed(book, tables), tables.scenarios))
 
     losses, expanded = kernels.run(LOSSES, fused_cuda.book, fast, eager, TOLERANCE, lambda: _gross(tables))
     return losses, expanded
 
 
-def fused_tail(tables: Tables, tail: JointScenarios, eager: Callable[[], Pair]) -> Pair:
-    """Price changes and option changes over the tail, weighed by `tables.columns`."""
+def fused_tail(tables: Tables, where: Tensor, eager: Callable[[], Pair]) -> Pair:
+    """Price changes and option changes over the tail, the scenarios `where`, weighed by `tables.columns`."""
     kernels = _kernels(tables)
     if kernels is None:
         return eager()
 
     def fast(book: Any) -> tuple[Tensor, ...]:
-        found = book.tail_basis(_packed(book, tables), tail, tables.columns)
+        found = book.tail_basis(_packed(book, tables), tables.scenarios, where, tables.columns)
         return torch.split(found, [len(tables.exposures), len(tables.notionals)])
 
     basis, changes = kernels.run(TAIL, fused_cuda.book, fast, eager, TOLERANCE)
@@ -73,14 +72,17 @@ def recorded(tables: Tables, work: Callable[[Tables], Tensor]) -> Tensor:
             )
         )  # fmt: skip
 
+    name = "option_tick" if tables.calm else "wild_option_tick"
     if small:
-        return graphs().run("option_tick", held, [*inputs, spots.factors], again)
-    return graphs().run("option_tick", [*held, spots.factors], inputs, again)
+        return graphs().run(name, held, [*inputs, spots.factors], again)
+    return graphs().run(name, [*held, spots.factors], inputs, again)
 
 
 def _packed(book: Any, tables: Tables) -> Any:
-    amounts = (tables.notionals, tables.exposures, tables.expansion, tables.constant)
-    return book.pack(tables.scenarios, tables.terms, *amounts)
+    if not tables.packed:
+        amounts = (tables.notionals, tables.exposures, tables.expansion, tables.constant)
+        tables.packed.append(book.pack(tables.scenarios, tables.terms, *amounts, calm=tables.calm))
+    return tables.packed[0]
 
 
 def _kernels(tables: Tables) -> FusedKernels | None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.governor import in_pieces
+from nautilus_metal.engine.graphs import beside
 from nautilus_metal.engine.team import ALONE, Team
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.option_scenarios import JointScenarios, option_changes
@@ -92,10 +93,12 @@ class OptionWork:
 
     def _found(self, tables: Tables) -> Tensor:
         losses, expanded = _losses(tables)
+        with beside(losses.device) as awaited:
+            approximate, _ = largest(expanded, self.weights.size)
         worst, where = largest(losses, self.weights.size)
-        basis, changes = _tail(tables, tables.scenarios.part(where))
-        sample = losses[: _sample_size(self.task)]
-        parts = [worst, largest(expanded, self.weights.size)[0], sample, basis, changes]
+        basis, changes = fused_tail(tables, where, lambda: _tail(tables, tables.scenarios.part(where)))
+        awaited()
+        parts = [worst, approximate, losses[: _sample_size(self.task)], basis, changes]
         return torch.cat([part.flatten() for part in parts])
 
     def part(self, engine: ComputeEngine, first: int, last: int) -> None:
@@ -179,10 +182,6 @@ def _tail(tables: Tables, scenarios: JointScenarios) -> tuple[Tensor, Tensor]:
     tuple of Tensor
         Shapes (instruments, 1 + 2 * levels) and (options, 1 + 2 * levels).
     """
-    return fused_tail(tables, scenarios, lambda: _tail_in_pieces(tables, scenarios))
-
-
-def _tail_in_pieces(tables: Tables, scenarios: JointScenarios) -> tuple[Tensor, Tensor]:
     weights = tables.columns
     basis = torch.zeros(len(tables.exposures), weights.shape[1], dtype=weights.dtype, device=weights.device)
     changes = torch.zeros(len(tables.notionals), weights.shape[1], dtype=weights.dtype, device=weights.device)

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +18,16 @@ from nautilus_metal.risk.option_task import OptionTask
 _PIECE = 2**20  # elements of a piece of options by scenarios: more fill no device, fewer make threads wait
 _MARKET_PIECE = 2**22  # elements of a piece of instruments by scenarios
 _ROWS = 256  # options in a piece, where there are enough scenarios
+_CALM = 0.03  # deviation of normal returns that are small: see `kernels.triton.book_products.ProductTables`
 _WORD, _EXTRA = 8, 12  # bytes of a number at most, and numbers for losses and their order
 
 
 @dataclass(frozen=True)
 class Tables:
-    """A task on a device, amounts in units of `OptionTask.unit`; `constant` is `decay` there, of shape (1,)."""
+    """A task on a device, amounts in units of `OptionTask.unit`; `constant` is `decay` there, of shape (1,).
+
+    `calm` says that returns are small, and `packed` is what a fused kernel made of the rest.
+    """
 
     scenarios: JointScenarios
     terms: OptionTerms
@@ -33,6 +38,8 @@ class Tables:
     constant: Tensor
     columns: Tensor
     engine: ComputeEngine | None
+    calm: bool
+    packed: list[Any] = field(init=False, default_factory=list)
 
     @contextmanager
     def pieces(self, scenarios: JointScenarios) -> Iterator[tuple[int, Iterator[tuple[slice, Moves]], Tensor]]:
@@ -102,8 +109,10 @@ def make_tables(
     terms = OptionTerms(moneyness, strike, total_volatility, sign, base, row, volatility_row)
     notionals, exposures, linear, square, volatility, slope, centre, spread, constant, columns = parts[5:]
     joint = JointScenarios(spots, places, slope, centre, spread, noise)
-    decay = task.expansion[3] / task.unit
-    return Tables(joint, terms, notionals, exposures, (linear, square, volatility), decay, constant, columns, engine)
+    decay, expansion = task.expansion[3] / task.unit, (linear, square, volatility)
+    loading = task.scenarios.loading
+    calm = loading.dim() == 2 and spots.scale is None and float(loading.square().sum(dim=1).max()) <= _CALM**2
+    return Tables(joint, terms, notionals, exposures, expansion, decay, constant, columns, engine, calm)
 
 
 def bytes_each(task: OptionTask) -> int:

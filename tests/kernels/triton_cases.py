@@ -141,10 +141,19 @@ def _moved(value, device):  # type: ignore[no-untyped-def]
 
 
 def books(device: Device) -> None:
-    """Losses, expansion and the weighed tail of books with and without moving volatilities and a common scale."""
-    kinds = ((5, 3, 1500, False, False), (20, 19, 600, True, True), (7, 40, 90, False, True))
-    for assets, options, count, scaled, noisy in kinds:
+    """Losses, expansion and the weighed tail of books with and without moving volatilities and a common scale.
+
+    Returns are a product of few factors, in which options have some, most or all instruments, of many, or of none.
+    """
+    kinds = (
+        (5, 3, 1500, False, False, "few"), (40, 19, 600, True, True, "few"), (7, 40, 90, False, True, "few"),
+        (40, 19, 600, False, True, "calm"), (20, 19, 600, True, True, "diagonal"), (140, 9, 200, True, False, "many"),
+    )  # fmt: skip
+    for assets, options, count, scaled, noisy, kind in kinds:
         whole = _book(assets, options, count, scaled, noisy)
+        loading = whole[0].spots.loading * (0.3 if kind == "calm" else 1.0)
+        loading = loading.diagonal().clone() if kind == "diagonal" else loading
+        whole = (whole[0]._replace(spots=whole[0].spots._replace(loading=loading)), *whole[1:])
         joint, terms, notionals, exposures, (linear, square, vega), decay = whole
         market = moves(joint, torch.empty(3 * assets * count, dtype=torch.float64))
         values = option_changes(terms, market, torch.empty(BUFFERS * options * count, dtype=torch.float64))
@@ -152,14 +161,14 @@ def books(device: Device) -> None:
         if market.volatility is not None:
             expansion += vega @ (market.volatility - 1.0)
         given = _moved(whole, device)
-        tables = book.pack(*given)
-        room = torch.empty(book.scratch(assets, count), device=device)
-        losses = book.book_losses(tables, given[0], room)
+        tables = book.pack(*given, calm=kind == "calm")
+        assert (tables.products is not None) == (kind in ("few", "calm"))
+        losses = book.book_losses(tables, given[0])
         _close(losses[0], -(exposures @ market.changes + notionals @ values), 1e-5)
         _close(losses[1], -expansion, 1e-5)
         where = torch.randperm(count, generator=_generator(4))[:70]
         weights = torch.rand(70, 5, generator=_generator(5))
-        found = book.tail_basis(tables, given[0].part(where.to(device)), weights.to(device))
+        found = book.tail_basis(tables, given[0], where.to(device), weights.to(device))
         _close(found, torch.cat([market.changes, values])[:, where] @ weights.double(), 1e-5)
 
 

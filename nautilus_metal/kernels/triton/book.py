@@ -1,7 +1,8 @@
 """A book with options in every scenario: from returns to losses in one pass over the instruments, nothing stored.
 
 The formula is that of `kernels.option_scenarios`, in the same units. Options stand behind their underlying, whose
-return and price change they share.
+return and price change they share. Where returns are a product of few factors, `kernels.triton.book_products` makes
+those of the underlyings alone, and this pass goes over these.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from nautilus_metal.kernels.option_scenarios import JointScenarios, OptionTerms
+from nautilus_metal.kernels.triton.book_products import ProductTables, fits, pack_products, plain_sums, tail_returns
 from nautilus_metal.kernels.triton.language import cdiv, jit, tl
 from nautilus_metal.kernels.triton.normals import ratio
 
@@ -40,6 +42,10 @@ class BookTables(NamedTuple):
         Where each option was before, int32, shape (options,).
     decay : Tensor
         The expansion's constant, shape (1,).
+    which : Tensor
+        Instruments whose returns the pass goes over, int32: all, or with `products` those with options.
+    products : ProductTables or None
+        What makes returns, where they are a product that fits it.
     """
 
     assets: Tensor
@@ -48,6 +54,8 @@ class BookTables(NamedTuple):
     lines: Tensor
     order: Tensor
     decay: Tensor
+    which: Tensor
+    products: ProductTables | None
 
 
 def pack(
@@ -57,9 +65,13 @@ def pack(
     exposures: Tensor,
     expansion: tuple[Tensor, Tensor, Tensor],
     decay: Tensor,
+    calm: bool = False,
 ) -> BookTables:
     """Lay a book out for the kernels; see `risk.option_tables.Tables`."""
     linear, square, vegas = expansion
+    every, products = torch.arange(len(exposures) + 1, device=exposures.device), None
+    if fits(scenarios.spots):
+        products = pack_products(scenarios.spots, scenarios.row, exposures, linear, square, calm)
     own = torch.zeros(4, len(exposures), dtype=exposures.dtype, device=exposures.device)
     own[:, scenarios.row] = torch.stack([scenarios.slope, scenarios.centre, scenarios.spread, vegas])
     lines = torch.zeros(len(exposures), dtype=torch.int32, device=exposures.device)
@@ -69,10 +81,12 @@ def pack(
     return BookTables(
         torch.cat([torch.stack([scenarios.spots.shift, exposures, linear, square]), own]),
         columns.index_select(1, order),
-        torch.searchsorted(row, torch.arange(len(exposures) + 1, device=row.device)).to(torch.int32),
+        torch.searchsorted(row, every).to(torch.int32),
         lines,
         order.to(torch.int32),
         decay,
+        (every[:-1] if products is None else scenarios.row).to(torch.int32),
+        products,
     )
 
 
@@ -107,10 +121,10 @@ def _complementary_error(x):
 
 
 @jit()
-def _asset(returns, scale, noise, assets, lines, a, instruments, scenario, inside, stride, noise_stride,
+def _asset(returns, scale, noise, assets, lines, i, a, instruments, scenario, inside, stride, noise_stride,
            SCALED: tl.constexpr, NOISY: tl.constexpr):  # fmt: skip
-    """Log returns of an instrument and the factor on its volatility."""
-    made = tl.load(returns + tl.cast(a, tl.int64) * stride + scenario, mask=inside, other=0.0)
+    """Log returns of an instrument, which are in row i, and the factor on its volatility."""
+    made = tl.load(returns + tl.cast(i, tl.int64) * stride + scenario, mask=inside, other=0.0)
     if SCALED:
         made = made * tl.load(scale + scenario, mask=inside, other=1.0)
     made += tl.load(assets + a)
@@ -138,17 +152,19 @@ def _option(sheet, o, contracts, made, change, volatility):
     return (spot_part + spot_part * change - strike_part) * (0.5 * sign) - tl.load(column + 4 * contracts)
 
 
-@jit("instruments", "contracts")
+@jit("instruments", "contracts", "held")
 def _book_losses(
-    losses, expanded, returns, scale, noise, assets, sheet, places, lines, decay, scenarios, instruments, contracts,
-    stride, noise_stride, SCALED: tl.constexpr, NOISY: tl.constexpr, SCENARIOS: tl.constexpr,
+    losses, expanded, returns, scale, noise, assets, sheet, places, lines, decay, which, scenarios, instruments,
+    contracts, held, stride, noise_stride, SCALED: tl.constexpr, NOISY: tl.constexpr, SCENARIOS: tl.constexpr,
 ):  # fmt: skip
+    """Turn the profits of other instruments, which stand in `losses` and `expanded`, into losses of the book."""
     scenario = tl.program_id(0) * SCENARIOS + tl.arange(0, SCENARIOS)
     inside = scenario < scenarios
-    profit = tl.zeros([SCENARIOS], tl.float32)
-    expansion = profit + tl.load(decay)
-    for a in range(instruments):
-        made, volatility = _asset(returns, scale, noise, assets, lines, a, instruments, scenario, inside, stride,
+    profit = tl.load(losses + scenario, mask=inside, other=0.0)
+    expansion = tl.load(expanded + scenario, mask=inside, other=0.0) + tl.load(decay)
+    for i in range(held):
+        a = tl.load(which + i)
+        made, volatility = _asset(returns, scale, noise, assets, lines, i, a, instruments, scenario, inside, stride,
                                   noise_stride, SCALED, NOISY)  # fmt: skip
         change = _expm1(made)
         column = assets + instruments + a
@@ -172,7 +188,7 @@ def _tail_basis(
     a = tl.program_id(1)
     scenario = tl.program_id(0) * SCENARIOS + tl.arange(0, SCENARIOS)
     inside = scenario < tail
-    made, volatility = _asset(returns, scale, noise, assets, lines, a, instruments, scenario, inside, stride,
+    made, volatility = _asset(returns, scale, noise, assets, lines, a, a, instruments, scenario, inside, stride,
                               noise_stride, SCALED, NOISY)  # fmt: skip
     change = _expm1(made)
     target = partial + tl.program_id(0) * (instruments + contracts) * COLUMNS
@@ -187,7 +203,7 @@ def _tail_basis(
             tl.store(target + row * COLUMNS + c, tl.sum(weight * value))
 
 
-def book_losses(tables: BookTables, scenarios: JointScenarios, returns: Tensor) -> Tensor:
+def book_losses(tables: BookTables, scenarios: JointScenarios) -> Tensor:
     """Losses in each scenario.
 
     Parameters
@@ -195,9 +211,7 @@ def book_losses(tables: BookTables, scenarios: JointScenarios, returns: Tensor) 
     tables : BookTables
         From `pack`.
     scenarios : JointScenarios
-        With a loading of shape (assets, factors), float32.
-    returns : Tensor
-        Flat scratch of at least `scratch(assets, scenarios)` elements, overwritten.
+        Those that it was made for, float32.
 
     Returns
     -------
@@ -205,34 +219,36 @@ def book_losses(tables: BookTables, scenarios: JointScenarios, returns: Tensor) 
         By full revaluation and by expansion, shape (2, scenarios).
     """
     count, assets = scenarios.size, tables.assets.shape[1]
-    losses = torch.empty(2, count, device=tables.assets.device)
-    width = scratch(assets, count) // assets
+    rows, held = assets if tables.products is None else tables.products.kept, len(tables.which)
+    losses = torch.zeros(2, count, device=tables.assets.device)
+    width = min(count, max(_SCENARIOS, _PIECE // rows // _SCENARIOS * _SCENARIOS))
+    returns = torch.empty(rows * width, device=tables.assets.device)
     for start in range(0, count, width):
         part = scenarios.part(slice(start, min(start + width, count)))
-        made = returns[: assets * part.size].view(assets, part.size)
-        _products(part, made)
+        made, sums = returns[: rows * part.size].view(rows, part.size), losses[:, start:]
+        if tables.products is None:
+            _products(part, made)
+        else:
+            plain_sums(tables.products, part.spots, sums[0], sums[1], made)
         _book_losses[(cdiv(part.size, _SCENARIOS),)](
-            losses[0, start:], losses[1, start:], made, *_rows(tables, part), *tables[:4], tables.decay, part.size,
-            assets, tables.options.shape[1], part.size, _stride(part), SCENARIOS=_SCENARIOS, **_flags(part),
+            sums[0], sums[1], made, *_rows(tables, part), *tables[:4], tables.decay, tables.which, part.size, assets,
+            tables.options.shape[1], held, part.size, _stride(part), SCENARIOS=_SCENARIOS, **_flags(part),
             num_warps=_WARPS,
         )  # fmt: skip
     return losses
 
 
-def scratch(assets: int, count: int) -> int:
-    """Elements that `book_losses` works in."""
-    return assets * min(count, max(_SCENARIOS, _PIECE // assets // _SCENARIOS * _SCENARIOS))
-
-
-def tail_basis(tables: BookTables, tail: JointScenarios, weights: Tensor) -> Tensor:
+def tail_basis(tables: BookTables, scenarios: JointScenarios, where: Tensor, weights: Tensor) -> Tensor:
     """Price changes and option changes weighed over some scenarios.
 
     Parameters
     ----------
     tables : BookTables
         From `pack`.
-    tail : JointScenarios
-        Those scenarios.
+    scenarios : JointScenarios
+        All of them.
+    where : Tensor
+        Numbers of those scenarios, int64, shape (tail,).
     weights : Tensor
         Shape (tail, figures).
 
@@ -241,9 +257,14 @@ def tail_basis(tables: BookTables, tail: JointScenarios, weights: Tensor) -> Ten
     Tensor
         Shape (assets + options, figures).
     """
-    count, assets, options = tail.size, tables.assets.shape[1], tables.options.shape[1]
-    returns = torch.empty(assets, count, device=weights.device)
-    _products(tail, returns)
+    count, assets, options = len(where), tables.assets.shape[1], tables.options.shape[1]
+    if tables.products is None:
+        tail = scenarios.part(where)
+        returns = torch.empty(assets, count, device=weights.device)
+        _products(tail, returns)
+    else:
+        tail = scenarios.without_factors().part(where)
+        returns = tail_returns(tables.products, scenarios.spots, where)
     parts, figures = cdiv(count, _TAIL), weights.shape[1]
     partial = torch.empty(parts, assets + options, figures, device=weights.device)
     _tail_basis[(parts, assets)](

@@ -1,0 +1,211 @@
+"""Normals to returns by the matrix units, and to the profit of plain positions, in one pass over the normals.
+
+A number of float32 is the sum of two of float16 to :math:`2^{-22}` of it; three products of such halves, summed in
+float32, have the error of a product of float32. Of an instrument without options only the sum over all of them counts,
+:math:`\\sum v (e^r - 1) = z'L'v + v'\\mu + \\sum v (e^r - 1 - r)`: its linear part is one column, and the rest is so
+small where returns are that one product of halves makes it.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from nautilus_metal.kernels.scenarios import ScenarioSet
+from nautilus_metal.kernels.triton.language import cdiv, jit, tl
+
+FACTORS = 128  # at most, for a program holds them all
+_SCENARIOS, _WARPS = 64, 4  # of a program
+_KEPT, _SUMMED = 16, 32  # instruments at a time: whose returns are stored, and the others
+_LARGEST = 13  # powers of two under which the loading is brought: its halves stay far from float16's ends
+_LEAST_WIDTH = 16  # of a product of the matrix units
+
+
+class ProductTables(NamedTuple):
+    """A loading packed for the kernel: rows of the instruments with options, then of the others, padded with zeros.
+
+    Attributes
+    ----------
+    halves : Tensor
+        The loading in units of `constants[0]`, two parts of float16, shape (2, rows, width).
+    sheet : Tensor
+        Rows of shift, exposure, first and second derivative of the expansion, shape (4, rows).
+    nets : Tensor
+        The others' exposure and first derivative by factor, shape (2, width).
+    constants : Tensor
+        The loading's unit, and what the others' shift adds to both sums, shape (3,).
+    lines : Tensor
+        Instrument of each row, -1 where there is none, int32, shape (rows,).
+    kept : int
+        Rows of instruments with options.
+    calm : bool
+        Whether one product will do for the others.
+    """
+
+    halves: Tensor
+    sheet: Tensor
+    nets: Tensor
+    constants: Tensor
+    lines: Tensor
+    kept: int
+    calm: bool
+
+
+def fits(spots: ScenarioSet) -> bool:
+    """Whether returns are a product, of few enough factors."""
+    return spots.loading.dim() == 2 and spots.loading.shape[1] <= FACTORS
+
+
+def pack_products(
+    spots: ScenarioSet, row: Tensor, exposures: Tensor, linear: Tensor, square: Tensor, calm: bool
+) -> ProductTables:
+    """Lay a loading out for the kernel.
+
+    Parameters
+    ----------
+    spots : ScenarioSet
+        Of which loading and shift are taken.
+    row : Tensor
+        Instruments with options, int64, rising.
+    exposures, linear, square : Tensor
+        By instrument: exposure, first and second derivative of the expansion.
+    calm : bool
+        Whether returns are small: one product of halves errs by about :math:`2^{-12}` of the return r, which leaves
+        the price change an error of :math:`2^{-12} r^2`: a part in 100,000 of it at 5 percent.
+    """
+    loading, shift = spots.loading, spots.shift
+    (assets, factors), options = loading.shape, len(row)
+    width, kept = max(_LEAST_WIDTH, 1 << (factors - 1).bit_length()), cdiv(options, _KEPT) * _KEPT
+    plain = torch.ones_like(exposures).index_fill_(0, row, 0.0)
+    order = torch.sort(plain, stable=True).indices
+    lines = torch.full((kept + cdiv(assets - options, _SUMMED) * _SUMMED,), assets, device=row.device)
+    lines[:options] = order[:options]
+    lines[kept : kept + assets - options] = order[options:]
+    columns = torch.stack([shift, exposures, linear, square])
+    nets = (columns[1:3] * plain) @ torch.cat([loading, shift[:, None]], dim=1)
+    rows = pad(loading, (0, width - factors, 0, 1)).index_select(0, lines)
+    exponent = torch.frexp(rows.abs().amax()).exponent - _LARGEST
+    rows = torch.ldexp(rows, -exponent)
+    high = rows.half()
+    unit = torch.ldexp(torch.ones_like(shift[:1]), exponent)
+    return ProductTables(
+        torch.stack([high, (rows - high.float()).half()]),
+        pad(columns, (0, 1)).index_select(1, lines),
+        pad(nets[:, :factors], (0, width - factors)),
+        torch.cat([unit, nets[:, factors]]),
+        torch.where(lines < assets, lines, -1).to(torch.int32),
+        kept,
+        calm,
+    )
+
+
+@jit()
+def _curvature(x):
+    """What the exponential has beyond one and its argument: a polynomial near 0, where differences lose digits."""
+    near = 1.0 / 720.0 + x * (1.0 / 5040.0)
+    near = 1.0 / 120.0 + x * near
+    near = 1.0 / 24.0 + x * near
+    near = 1.0 / 6.0 + x * near
+    near = x * x * (0.5 + x * near)
+    return tl.where(tl.abs(x) < 0.35, near, tl.exp(x) - 1.0 - x)
+
+
+@jit()
+def _product(high, low, halves, row, second, WIDTH: tl.constexpr, EXACT: tl.constexpr):
+    place = halves + row[None, :] * WIDTH + tl.arange(0, WIDTH)[:, None]
+    large = tl.load(place)
+    made = tl.dot(high, large)
+    if EXACT:
+        made = tl.dot(high, tl.load(place + second), made)
+        made = tl.dot(low, large, made)
+    return made
+
+
+@jit("scenarios", "factors", "kept", "rows")
+def _products(
+    out, profits, expansions, normals, scale, halves, sheet, nets, constants, lines, where, scenarios, factors, kept,
+    rows, stride, out_stride, SCALED: tl.constexpr, TAIL: tl.constexpr, CALM: tl.constexpr, WIDTH: tl.constexpr,
+    SCENARIOS: tl.constexpr, KEPT: tl.constexpr, SUMMED: tl.constexpr,
+):  # fmt: skip
+    """Store the returns of the first `kept` rows before scale and shift, by instrument in a tail; sum the others."""
+    scenario = tl.program_id(0) * SCENARIOS + tl.arange(0, SCENARIOS)
+    inside = scenario < scenarios
+    source = scenario.to(tl.int64)
+    if TAIL:
+        source = tl.load(where + scenario, mask=inside, other=0)
+    factor = tl.arange(0, WIDTH)
+    place = normals + tl.cast(factor, tl.int64)[None, :] * stride + source[:, None]
+    drawn = tl.load(place, mask=inside[:, None] & (factor < factors)[None, :], other=0.0)
+    high = drawn.to(tl.float16)
+    low = (drawn - high.to(tl.float32)).to(tl.float16)
+    unit, second = tl.load(constants), rows * WIDTH
+    for start in tl.range(0, kept, KEPT, num_stages=1):
+        row = tl.multiple_of(start, KEPT) + tl.arange(0, KEPT)
+        made = _product(high, low, halves, row, second, WIDTH, True) * unit
+        line = row
+        if TAIL:
+            line = tl.load(lines + row)
+        target = out + tl.cast(line, tl.int64)[None, :] * out_stride + scenario[:, None]
+        tl.store(target, made, mask=inside[:, None] & (line >= 0)[None, :])
+    if not TAIL:
+        common = tl.full([SCENARIOS], 1.0, tl.float32)
+        if SCALED:
+            common = tl.load(scale + scenario, mask=inside, other=1.0)
+        profit = common * tl.sum(drawn * tl.load(nets + factor)[None, :], 1) + tl.load(constants + 1)
+        expansion = common * tl.sum(drawn * tl.load(nets + WIDTH + factor)[None, :], 1) + tl.load(constants + 2)
+        common *= unit
+        step = tl.multiple_of(rows, KEPT)
+        for start in tl.range(kept, rows, SUMMED, num_stages=1):
+            row = tl.multiple_of(start, KEPT) + tl.arange(0, SUMMED)
+            column = sheet + row
+            made = _product(high, low, halves, row, second, WIDTH, not CALM) * common[:, None]
+            made += tl.load(column)[None, :]
+            bent = _curvature(made)
+            profit += tl.sum(bent * tl.load(column + step)[None, :], 1)
+            change = made + bent
+            square = tl.load(column + 3 * step)[None, :] * change
+            expansion += tl.sum(bent * tl.load(column + 2 * step)[None, :] + square * change, 1)
+        tl.store(profits + scenario, profit, mask=inside)
+        tl.store(expansions + scenario, expansion, mask=inside)
+
+
+def plain_sums(tables: ProductTables, spots: ScenarioSet, profits: Tensor, expansions: Tensor, returns: Tensor) -> None:
+    """Make the returns of instruments with options, and sum the profits of the others.
+
+    Parameters
+    ----------
+    tables : ProductTables
+        From `pack_products`.
+    spots : ScenarioSet
+        The scenarios; factors are of a magnitude under a thousand.
+    profits, expansions : Tensor
+        Overwritten by the sums, full and expanded, shape (scenarios,).
+    returns : Tensor
+        Overwritten by the returns before scale and shift, shape (tables.kept, scenarios).
+    """
+    _run(tables, spots, returns, tables.kept, profits, expansions, None)
+
+
+def tail_returns(tables: ProductTables, spots: ScenarioSet, where: Tensor) -> Tensor:
+    """Returns of every instrument in the scenarios `where`, before scale and shift, shape (instruments, tail)."""
+    returns = torch.empty(len(spots.shift), len(where), device=where.device)
+    _run(tables, spots, returns, len(tables.lines), returns, returns, where)
+    return returns
+
+
+def _run(
+    tables: ProductTables, spots: ScenarioSet, returns: Tensor, kept: int, profits: Tensor, expansions: Tensor,
+    where: Tensor | None,
+) -> None:  # fmt: skip
+    factors, count, rows = spots.factors, returns.shape[1], len(tables.lines)
+    _products[(cdiv(count, _SCENARIOS),)](
+        returns, profits, expansions, factors, tables.sheet if spots.scale is None else spots.scale, *tables[:5],
+        tables.lines if where is None else where, count, len(factors), kept, rows, factors.stride(0),
+        returns.stride(0), SCALED=spots.scale is not None, TAIL=where is not None, CALM=tables.calm,
+        WIDTH=tables.halves.shape[2], SCENARIOS=_SCENARIOS, KEPT=_KEPT, SUMMED=_SUMMED, num_warps=_WARPS,
+    )  # fmt: skip
