@@ -94,11 +94,37 @@ def conditional_variance(returns: Tensor, coefficients: VarianceFilter) -> Tenso
         Shape (assets, periods + 1): column t is the variance expected for period t before it is seen, the last
         column the forecast for the period after the window.
     """
-    squares = returns**2
-    initial = squares[:, :_SEED_PERIODS].mean(dim=-1)
+    squares = returns.square()
+    initial = first_variance(squares)
     innovation = variance_innovation(returns, squares.mean(dim=-1, keepdim=True), coefficients)
     later = linear_recurrence(innovation, coefficients.beta, initial=initial)
     return torch.cat([initial[:, None], later], dim=-1)
+
+
+def first_variance(squares: Tensor) -> Tensor:
+    """What a filter starts from, shape (assets,), of squared returns of shape (assets, periods)."""
+    return squares[:, :_SEED_PERIODS].mean(dim=-1)
+
+
+def filtered_shocks(returns: Tensor, coefficients: VarianceFilter, least: Tensor) -> tuple[Tensor, Tensor]:
+    """Divide returns by their filtered volatility, and give the variance of the period ahead.
+
+    Parameters
+    ----------
+    returns : Tensor
+        Shape (assets, periods), oldest first.
+    coefficients : VarianceFilter
+        The recursion.
+    least : Tensor
+        What variances are raised to once they are filtered, shape (assets,); zero only where nothing moves.
+
+    Returns
+    -------
+    tuple of Tensor
+        Shocks of the shape of `returns`, and variances, shape (assets,).
+    """
+    variance = torch.maximum(conditional_variance(returns, coefficients), least[:, None])
+    return standardise(returns, variance[:, :-1]), variance[:, -1]
 
 
 def standardise(returns: Tensor, variance: Tensor) -> Tensor:

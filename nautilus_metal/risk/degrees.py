@@ -5,8 +5,10 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 DEGREES_GRID = (2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 30.0, 100.0)
+_FACTORS = 4  # of a product: squares up to a thousand million leave it inside float32
 
 
 def fit_degrees(squares: Tensor) -> float:
@@ -19,13 +21,16 @@ def fit_degrees(squares: Tensor) -> float:
         never moves.
     """
     moving = squares.any(dim=-1)
-    squares = (squares if bool(moving.all()) else squares[moving]).to(torch.float32)
+    squares = (squares if bool(moving.all()) else squares[moving]).to(torch.float32).flatten()
+    count = len(squares)
+    squares = pad(squares, (0, -count % _FACTORS)).view(_FACTORS, -1)
 
     @cache
     def likelihood(row: int) -> float:
         degrees = DEGREES_GRID[row]
         constant = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - 0.5 * math.log(math.pi * (degrees - 2))
-        return constant - (degrees + 1) / 2 * float((squares / (degrees - 2)).log1p_().mean())
+        grown = squares.mul(1 / (degrees - 2)).add_(1.0).prod(dim=0)  # a logarithm takes longer than three products
+        return constant - (degrees + 1) / 2 * float(grown.log_().sum(dtype=torch.float64)) / count
 
     low, high = 0, len(DEGREES_GRID) - 1
     while low < high:  # it has one peak

@@ -55,6 +55,12 @@ class Task:
         return 2.0 ** math.frexp(float(np.abs(self.exposures).max()))[1]
 
     @cached_property
+    def scaled(self) -> Tensor:
+        """Exposures in units of `unit`, float64 on the host: by factor for a linear book, else by instrument."""
+        exposures = torch.from_numpy(self.exposures / self.unit)
+        return net_loading(exposures, self.scenarios.loading) if self.linear else exposures
+
+    @cached_property
     def expected_profit(self) -> float:
         """Of a linear book, in units of `unit`."""
         return float(self.exposures @ self.scenarios.shift.numpy()) / self.unit
@@ -211,19 +217,14 @@ def _on_device(
 ) -> tuple[ScenarioSet, Tensor, Tensor]:
     """Bring the rest of a task's scenarios, its exposures and `table` to the device in one transfer.
 
-    The exposures are in units of `Task.unit`, by factor for a linear book and by instrument for one revalued in full.
+    The exposures are those of `Task.scaled`.
     """
     fitted, (factors, scale) = task.scenarios, drawn
-    parts = [fitted.loading, fitted.shift, _scaled_exposures(task), table]
+    parts = [fitted.loading, fitted.shift, task.scaled, table]
     parts += [] if fitted.empirical is None else [fitted.empirical[:, columns]]
     loading, shift, exposures, table, *rest = upload(engine, parts)
     factors = rest[0] if factors is None else factors
     return ScenarioSet(loading, factors, shift, scale), exposures, table
-
-
-def _scaled_exposures(task: Task) -> Tensor:
-    scaled = torch.from_numpy(task.exposures / task.unit)
-    return net_loading(scaled, task.scenarios.loading) if task.linear else scaled
 
 
 def _losses(task: Task, exposures: Tensor, scenarios: ScenarioSet, engine: ComputeEngine) -> Tensor:
@@ -276,7 +277,7 @@ def _drift(task: Task, sample: Array) -> float | None:
 
 
 def _sample_losses(task: Task, count: int) -> Tensor:
-    exposures, scenarios = _scaled_exposures(task), sample_scenarios(task.scenarios, task.request, count)
+    exposures, scenarios = task.scaled, sample_scenarios(task.scenarios, task.request, count)
     if task.linear:
         return linear_losses(exposures, task.expected_profit, scenarios.factors, scenarios.scale)
     return full_losses(exposures, scenarios, torch.empty(len(exposures), count, dtype=torch.float64))

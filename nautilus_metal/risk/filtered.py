@@ -7,14 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nautilus_metal.engine.fused_volatility import fused_shocks
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.normals import uniforms
 from nautilus_metal.kernels.volatility import (
     VarianceFilter,
-    conditional_variance,
     ewma_filter,
     garch_filter,
-    standardise,
     variance_innovation,
 )
 from nautilus_metal.risk.request import Request, Scenarios, empirical, refuse_unused
@@ -62,16 +61,15 @@ def filtered_historical(
     Journal of Risk 1(1).
     """
     coefficients, details = _chosen_filter(filter, decay, {"alpha": alpha, "beta": beta, "gamma": gamma})
-    long_run = (window**2).mean(dim=-1)
-    variance = floored(conditional_variance(window, coefficients), long_run)
-    residuals = standardise(window, variance[:, :-1])
+    long_run = window.square().mean(dim=-1)
+    residuals, variance = fused_shocks(window, coefficients, _LEAST_VARIANCE * long_run)
 
     # a shock adds its weighted square times the variance of its day, so that it multiplies that variance
     def growth() -> Tensor:
         return coefficients.beta + variance_innovation(residuals, torch.zeros_like(long_run[:, None]), coefficients)
 
     constant = variance_innovation(torch.zeros_like(long_run), long_run, coefficients)
-    return from_residuals(residuals, growth, constant, variance[:, -1], request, details)
+    return from_residuals(residuals, growth, constant, variance, request, details)
 
 
 def from_residuals(

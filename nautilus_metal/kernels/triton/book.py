@@ -155,13 +155,24 @@ def _option(sheet, o, contracts, made, change, volatility):
 @jit("instruments", "contracts", "held")
 def _book_losses(
     losses, expanded, returns, scale, noise, assets, sheet, places, lines, decay, which, scenarios, instruments,
-    contracts, held, stride, noise_stride, SCALED: tl.constexpr, NOISY: tl.constexpr, SCENARIOS: tl.constexpr,
+    contracts, held, stride, noise_stride, PARTS: tl.constexpr, SCALED: tl.constexpr, NOISY: tl.constexpr,
+    SCENARIOS: tl.constexpr,
 ):  # fmt: skip
-    """Turn the profits of other instruments, which stand in `losses` and `expanded`, into losses of the book."""
+    """Turn the profits of other instruments, which stand in `losses` and `expanded`, into losses of the book.
+
+    With PARTS, their parts that are linear in the normals are in the rows after the returns.
+    """
     scenario = tl.program_id(0) * SCENARIOS + tl.arange(0, SCENARIOS)
     inside = scenario < scenarios
     profit = tl.load(losses + scenario, mask=inside, other=0.0)
     expansion = tl.load(expanded + scenario, mask=inside, other=0.0) + tl.load(decay)
+    if PARTS:
+        common = profit * 0.0 + 1.0
+        if SCALED:
+            common = tl.load(scale + scenario, mask=inside, other=1.0)
+        place = returns + tl.cast(held, tl.int64) * stride + scenario
+        profit += common * tl.load(place, mask=inside, other=0.0)
+        expansion += common * tl.load(place + stride, mask=inside, other=0.0)
     for i in range(held):
         a = tl.load(which + i)
         made, volatility = _asset(returns, scale, noise, assets, lines, i, a, instruments, scenario, inside, stride,
@@ -232,8 +243,8 @@ def book_losses(tables: BookTables, scenarios: JointScenarios) -> Tensor:
             plain_sums(tables.products, part.spots, sums[0], sums[1], made)
         _book_losses[(cdiv(part.size, _SCENARIOS),)](
             sums[0], sums[1], made, *_rows(tables, part), *tables[:4], tables.decay, tables.which, part.size, assets,
-            tables.options.shape[1], held, part.size, _stride(part), SCENARIOS=_SCENARIOS, **_flags(part),
-            num_warps=_WARPS,
+            tables.options.shape[1], held, part.size, _stride(part), PARTS=tables.products is not None,
+            SCENARIOS=_SCENARIOS, **_flags(part), num_warps=_WARPS,
         )  # fmt: skip
     return losses
 

@@ -27,29 +27,29 @@ _LEAST_WIDTH = 16  # of a product of the matrix units
 
 
 class ProductTables(NamedTuple):
-    """A loading packed for the kernel: rows of the instruments with options, then of the others, padded with zeros.
+    """A loading packed for the kernel.
+
+    Its rows are those of the instruments with options, the exposure and the first derivative of the others by factor,
+    zeros up to whole pieces, and then those of the others, with zeros again.
 
     Attributes
     ----------
     halves : Tensor
-        The loading in units of `constants[0]`, two parts of float16, shape (2, rows, width).
+        In units of `sheet`'s first row, two parts of float16, shape (2, rows, width).
     sheet : Tensor
-        Rows of shift, exposure, first and second derivative of the expansion, shape (4, rows).
-    nets : Tensor
-        The others' exposure and first derivative by factor, shape (2, width).
+        Rows of unit, shift, exposure, first and second derivative of the expansion, shape (5, rows).
     constants : Tensor
-        The loading's unit, and what the others' shift adds to both sums, shape (3,).
+        The others' unit, and what their shift adds to both sums, shape (3,).
     lines : Tensor
-        Instrument of each row, -1 where there is none, int32, shape (rows,).
+        Instrument of each row, -1 for a sum of them, -2 where there is none, int32, shape (rows,).
     kept : int
-        Rows of instruments with options.
+        Rows before those of the others.
     calm : bool
         Whether one product will do for the others.
     """
 
     halves: Tensor
     sheet: Tensor
-    nets: Tensor
     constants: Tensor
     lines: Tensor
     kept: int
@@ -80,25 +80,27 @@ def pack_products(
     """
     loading, shift = spots.loading, spots.shift
     (assets, factors), options = loading.shape, len(row)
-    width, kept = max(_LEAST_WIDTH, 1 << (factors - 1).bit_length()), cdiv(options, _KEPT) * _KEPT
+    width, kept = max(_LEAST_WIDTH, 1 << (factors - 1).bit_length()), cdiv(options + 2, _KEPT) * _KEPT
     plain = torch.ones_like(exposures).index_fill_(0, row, 0.0)
     order = torch.sort(plain, stable=True).indices
-    lines = torch.full((kept + cdiv(assets - options, _SUMMED) * _SUMMED,), assets, device=row.device)
+    lines = torch.full((kept + cdiv(assets - options, _SUMMED) * _SUMMED,), assets + 2, device=row.device)
     lines[:options] = order[:options]
+    lines[options : options + 2] = torch.arange(assets, assets + 2, device=row.device)
     lines[kept : kept + assets - options] = order[options:]
     columns = torch.stack([shift, exposures, linear, square])
     nets = (columns[1:3] * plain) @ torch.cat([loading, shift[:, None]], dim=1)
-    rows = pad(loading, (0, width - factors, 0, 1)).index_select(0, lines)
-    exponent = torch.frexp(rows.abs().amax()).exponent - _LARGEST
-    rows = torch.ldexp(rows, -exponent)
+    rows = torch.cat([loading, nets[:, :factors]])
+    largest = rows.abs().amax(1)
+    largest[:assets] = largest[:assets].amax()
+    exponent = torch.frexp(largest).exponent - _LARGEST
+    unit = torch.ldexp(torch.ones_like(largest), exponent)
+    rows = pad(torch.ldexp(rows, -exponent[:, None]), (0, width - factors, 0, 1)).index_select(0, lines)
     high = rows.half()
-    unit = torch.ldexp(torch.ones_like(shift[:1]), exponent)
     return ProductTables(
         torch.stack([high, (rows - high.float()).half()]),
-        pad(columns, (0, 1)).index_select(1, lines),
-        pad(nets[:, :factors], (0, width - factors)),
-        torch.cat([unit, nets[:, factors]]),
-        torch.where(lines < assets, lines, -1).to(torch.int32),
+        torch.cat([pad(unit, (0, 1))[None], pad(columns, (0, 3))]).index_select(1, lines),
+        torch.cat([unit[:1], nets[:, factors]]),
+        torch.where(lines < assets, lines, torch.where(lines < assets + 2, -1, -2)).to(torch.int32),
         kept,
         calm,
     )
@@ -128,11 +130,11 @@ def _product(high, low, halves, row, second, WIDTH: tl.constexpr, EXACT: tl.cons
 
 @jit("scenarios", "factors", "kept", "rows")
 def _products(
-    out, profits, expansions, normals, scale, halves, sheet, nets, constants, lines, where, scenarios, factors, kept,
-    rows, stride, out_stride, SCALED: tl.constexpr, TAIL: tl.constexpr, CALM: tl.constexpr, WIDTH: tl.constexpr,
+    out, profits, expansions, normals, scale, halves, sheet, constants, lines, where, scenarios, factors, kept, rows,
+    stride, out_stride, SCALED: tl.constexpr, TAIL: tl.constexpr, CALM: tl.constexpr, WIDTH: tl.constexpr,
     SCENARIOS: tl.constexpr, KEPT: tl.constexpr, SUMMED: tl.constexpr,
 ):  # fmt: skip
-    """Store the returns of the first `kept` rows before scale and shift, by instrument in a tail; sum the others."""
+    """Store the products of the first `kept` rows, those of instruments by instrument in a tail; sum the others."""
     scenario = tl.program_id(0) * SCENARIOS + tl.arange(0, SCENARIOS)
     inside = scenario < scenarios
     source = scenario.to(tl.int64)
@@ -143,26 +145,28 @@ def _products(
     drawn = tl.load(place, mask=inside[:, None] & (factor < factors)[None, :], other=0.0)
     high = drawn.to(tl.float16)
     low = (drawn - high.to(tl.float32)).to(tl.float16)
-    unit, second = tl.load(constants), rows * WIDTH
+    second = rows * WIDTH
     for start in tl.range(0, kept, KEPT, num_stages=1):
         row = tl.multiple_of(start, KEPT) + tl.arange(0, KEPT)
-        made = _product(high, low, halves, row, second, WIDTH, True) * unit
-        line = row
+        made = _product(high, low, halves, row, second, WIDTH, True) * tl.load(sheet + row)[None, :]
+        line = tl.load(lines + row)
+        wanted = line > -2
         if TAIL:
-            line = tl.load(lines + row)
+            wanted = line >= 0
+        else:
+            line = row
         target = out + tl.cast(line, tl.int64)[None, :] * out_stride + scenario[:, None]
-        tl.store(target, made, mask=inside[:, None] & (line >= 0)[None, :])
+        tl.store(target, made, mask=inside[:, None] & wanted[None, :])
     if not TAIL:
-        common = tl.full([SCENARIOS], 1.0, tl.float32)
+        common = tl.zeros([SCENARIOS], tl.float32) + tl.load(constants)
         if SCALED:
-            common = tl.load(scale + scenario, mask=inside, other=1.0)
-        profit = common * tl.sum(drawn * tl.load(nets + factor)[None, :], 1) + tl.load(constants + 1)
-        expansion = common * tl.sum(drawn * tl.load(nets + WIDTH + factor)[None, :], 1) + tl.load(constants + 2)
-        common *= unit
+            common *= tl.load(scale + scenario, mask=inside, other=1.0)
+        profit = tl.zeros([SCENARIOS], tl.float32)
+        expansion = tl.zeros([SCENARIOS], tl.float32)
         step = tl.multiple_of(rows, KEPT)
         for start in tl.range(kept, rows, SUMMED, num_stages=1):
             row = tl.multiple_of(start, KEPT) + tl.arange(0, SUMMED)
-            column = sheet + row
+            column = sheet + step + row
             made = _product(high, low, halves, row, second, WIDTH, not CALM) * common[:, None]
             made += tl.load(column)[None, :]
             bent = _curvature(made)
@@ -170,12 +174,12 @@ def _products(
             change = made + bent
             square = tl.load(column + 3 * step)[None, :] * change
             expansion += tl.sum(bent * tl.load(column + 2 * step)[None, :] + square * change, 1)
-        tl.store(profits + scenario, profit, mask=inside)
-        tl.store(expansions + scenario, expansion, mask=inside)
+        tl.store(profits + scenario, profit + tl.load(constants + 1), mask=inside)
+        tl.store(expansions + scenario, expansion + tl.load(constants + 2), mask=inside)
 
 
 def plain_sums(tables: ProductTables, spots: ScenarioSet, profits: Tensor, expansions: Tensor, returns: Tensor) -> None:
-    """Make the returns of instruments with options, and sum the profits of the others.
+    """Make the returns of instruments with options, and sum what the others' profits are made of.
 
     Parameters
     ----------
@@ -184,9 +188,9 @@ def plain_sums(tables: ProductTables, spots: ScenarioSet, profits: Tensor, expan
     spots : ScenarioSet
         The scenarios; factors are of a magnitude under a thousand.
     profits, expansions : Tensor
-        Overwritten by the sums, full and expanded, shape (scenarios,).
+        Overwritten by the sums, full and expanded, but for their part that is linear in the normals, shape (scenarios,).
     returns : Tensor
-        Overwritten by the returns before scale and shift, shape (tables.kept, scenarios).
+        Overwritten by the returns before scale and shift, and these linear parts, shape (tables.kept, scenarios).
     """
     _run(tables, spots, returns, tables.kept, profits, expansions, None)
 
@@ -204,7 +208,7 @@ def _run(
 ) -> None:  # fmt: skip
     factors, count, rows = spots.factors, returns.shape[1], len(tables.lines)
     _products[(cdiv(count, _SCENARIOS),)](
-        returns, profits, expansions, factors, tables.sheet if spots.scale is None else spots.scale, *tables[:5],
+        returns, profits, expansions, factors, tables.sheet if spots.scale is None else spots.scale, *tables[:4],
         tables.lines if where is None else where, count, len(factors), kept, rows, factors.stride(0),
         returns.stride(0), SCALED=spots.scale is not None, TAIL=where is not None, CALM=tables.calm,
         WIDTH=tables.halves.shape[2], SCENARIOS=_SCENARIOS, KEPT=_KEPT, SUMMED=_SUMMED, num_warps=_WARPS,
