@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from nautilus_metal.engine.fused import fused_kernels
-from nautilus_metal.kernels.volatility import VarianceFilter, ewma_filter, filtered_shocks, first_variance, garch_filter
+from nautilus_metal.kernels.volatility import (
+    VarianceFilter,
+    ewma_filter,
+    filtered_shocks,
+    first_variance,
+    garch_filter,
+)
 from nautilus_metal.kernels.volatility_loop import shocks_loop
 
 _TOLERANCE = 1e-11  # of the largest shock and the largest variance, in float64

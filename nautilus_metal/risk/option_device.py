@@ -7,15 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nautilus_metal.engine import fused_cuda
+from nautilus_metal.engine import ComputeEngine, fused_cuda
 from nautilus_metal.engine.fused import FusedKernels, fused_kernels
 from nautilus_metal.engine.graphs import graphs
-from nautilus_metal.kernels.option_scenarios import JointScenarios, OptionTerms
-from nautilus_metal.kernels.scenarios import ScenarioSet
+from nautilus_metal.risk.draws import upload
 from nautilus_metal.risk.option_losses import TOLERANCE, gross
-from nautilus_metal.risk.option_tables import Tables
+from nautilus_metal.risk.option_tables import Tables, host_tables
+from nautilus_metal.risk.option_task import OptionTask
 
 LOSSES, TAIL = "book_pass", "book_tail"
+_CALM = 0.03  # deviation and mean of normal returns that are calm
 _COPIED = 2**22  # numbers of scenarios that are copied into a graph's buffer: those of history have no fixed place
 
 Pair = tuple[Tensor, Tensor]
@@ -56,33 +57,52 @@ def recorded(tables: Tables, work: Callable[[Tables], Tensor]) -> Tensor:
     joint, spots = tables.scenarios, tables.scenarios.spots
     held = [block for block in (spots.scale, joint.noise) if block is not None]
     small = spots.factors.numel() <= _COPIED
-    inputs = [spots.loading, spots.shift, joint.row, joint.slope, joint.centre, joint.spread, *tables.terms]
-    inputs += [tables.notionals, tables.exposures, *tables.expansion, tables.constant, tables.columns]
+    packed = _packed(fused_cuda.book(), tables)
+    tensors, rebuilt = packed.parts()
+    inputs = [tables.columns, spots.loading, *tensors]
 
     def again(given: Sequence[Tensor]) -> Tensor:
-        loading, shift, row, slope, centre, spread, *rest = given[: len(inputs)]
-        terms, (notionals, exposures, linear, square, vega, constant, columns) = OptionTerms(*rest[:7]), rest[7:]
-        factors = given[-1] if small else spots.factors
-        drawn = ScenarioSet(loading, factors, shift, spots.scale)
-        moved = JointScenarios(drawn, row, slope, centre, spread, joint.noise)
-        return work(
-            replace(
-                tables, scenarios=moved, terms=terms, notionals=notionals, exposures=exposures,
-                expansion=(linear, square, vega), constant=constant, columns=columns,
-            )
-        )  # fmt: skip
+        columns, loading, *rest = given
+        drawn = spots._replace(loading=loading, factors=rest.pop() if small else spots.factors)
+        made = replace(tables, scenarios=joint._replace(spots=drawn), columns=columns)
+        made.packed.append(rebuilt(rest))
+        return work(made)
 
-    name = "option_tick" if tables.calm else "wild_option_tick"
+    name = "option_tick" if _calm(tables.task) else "wild_option_tick"
     if small:
         return graphs().run(name, held, [*inputs, spots.factors], again)
     return graphs().run(name, [*held, spots.factors], inputs, again)
 
 
 def _packed(book: Any, tables: Tables) -> Any:
+    """The tables of the kernels, made on the host, where so many small steps take less time."""
     if not tables.packed:
-        amounts = (tables.notionals, tables.exposures, tables.expansion, tables.constant)
-        tables.packed.append(book.pack(tables.scenarios, tables.terms, *amounts, calm=tables.calm))
+        assert tables.engine is not None  # where there is none, there are no kernels
+        host = host_tables(tables.task)
+        amounts = (host.notionals, host.exposures, host.expansion, host.constant)
+        made = book.pack(host.scenarios, host.terms, *amounts, calm=_calm(tables.task))
+        tensors, rebuilt = made.parts()
+        tables.packed.append(rebuilt(_moved(tables.engine, tensors)))
     return tables.packed[0]
+
+
+def _moved(engine: ComputeEngine, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors on the engine's device, by one transfer for numbers and one for places; halves stay halves."""
+    real = [each.double() for each in tensors if each.is_floating_point()]
+    whole = [each for each in tensors if not each.is_floating_point()]
+    places = torch.cat(whole).to(engine.device)
+    moved = {True: iter(upload(engine, real)), False: iter(torch.split(places, [len(each) for each in whole]))}
+    found = [(next(moved[each.is_floating_point()]), each.dtype == torch.float16) for each in tensors]
+    return [each.half() if half else each for each, half in found]
+
+
+def _calm(task: OptionTask) -> bool:
+    """Whether returns are so small that `kernels.triton.book_products.ProductTables` may call them calm."""
+    fitted = task.scenarios
+    if fitted.loading.dim() == 1 or fitted.degrees is not None:
+        return False
+    deviation = float(fitted.loading.square().sum(dim=1).max()) ** 0.5
+    return deviation <= _CALM and float(fitted.shift.abs().max()) <= _CALM
 
 
 def _kernels(tables: Tables) -> FusedKernels | None:

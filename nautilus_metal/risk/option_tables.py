@@ -18,7 +18,6 @@ from nautilus_metal.risk.option_task import OptionTask
 _PIECE = 2**20  # elements of a piece of options by scenarios: more fill no device, fewer make threads wait
 _MARKET_PIECE = 2**22  # elements of a piece of instruments by scenarios
 _ROWS = 256  # options in a piece, where there are enough scenarios
-_CALM = 0.03  # deviation of normal returns that are small: see `kernels.triton.book_products.ProductTables`
 _WORD, _EXTRA = 8, 12  # bytes of a number at most, and numbers for losses and their order
 
 
@@ -26,7 +25,7 @@ _WORD, _EXTRA = 8, 12  # bytes of a number at most, and numbers for losses and t
 class Tables:
     """A task on a device, amounts in units of `OptionTask.unit`; `constant` is `decay` there, of shape (1,).
 
-    `calm` says that returns are small, and `packed` is what a fused kernel made of the rest.
+    `packed` is for what a fused kernel makes of `task`.
     """
 
     scenarios: JointScenarios
@@ -38,7 +37,7 @@ class Tables:
     constant: Tensor
     columns: Tensor
     engine: ComputeEngine | None
-    calm: bool
+    task: OptionTask
     packed: list[Any] = field(init=False, default_factory=list)
 
     @contextmanager
@@ -110,9 +109,14 @@ def make_tables(
     notionals, exposures, linear, square, volatility, slope, centre, spread, constant, columns = parts[5:]
     joint = JointScenarios(spots, places, slope, centre, spread, noise)
     decay, expansion = task.expansion[3] / task.unit, (linear, square, volatility)
-    loading = task.scenarios.loading
-    calm = loading.dim() == 2 and spots.scale is None and float(loading.square().sum(dim=1).max()) <= _CALM**2
-    return Tables(joint, terms, notionals, exposures, expansion, decay, constant, columns, engine, calm)
+    return Tables(joint, terms, notionals, exposures, expansion, decay, constant, columns, engine, task)
+
+
+def host_tables(task: OptionTask) -> Tables:
+    """A task without its scenarios, in float64 on the host."""
+    nothing, fitted = torch.zeros(0, dtype=torch.float64), task.scenarios
+    spots = ScenarioSet(fitted.loading, nothing[:, None], fitted.shift, None)
+    return make_tables(task, [*host_parts(task), nothing], spots, None, None)
 
 
 def bytes_each(task: OptionTask) -> int:

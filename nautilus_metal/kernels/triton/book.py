@@ -9,7 +9,8 @@ those of the underlyings alone, and this pass goes over these.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -56,6 +57,23 @@ class BookTables(NamedTuple):
     decay: Tensor
     which: Tensor
     products: ProductTables | None
+
+    def parts(self) -> tuple[list[Tensor], Callable[[Sequence[Tensor]], BookTables]]:
+        """The tensors, and what makes the same tables of others in their place."""
+        products, names = self.products, BookTables._fields[:7]
+        if products is None:
+            return [getattr(self, name) for name in names], lambda given: self._replace(**_named(names, given))
+        inner = ProductTables._fields[:4]
+
+        def rebuilt(given: Sequence[Tensor]) -> BookTables:
+            made = products._replace(**_named(inner, given[7:]))
+            return self._replace(products=made, **_named(names, given[:7]))
+
+        return [*(getattr(self, name) for name in names), *(getattr(products, name) for name in inner)], rebuilt
+
+
+def _named(names: Sequence[str], given: Sequence[Tensor]) -> dict[str, Any]:
+    return dict(zip(names, given, strict=True))
 
 
 def pack(
@@ -231,14 +249,15 @@ def book_losses(tables: BookTables, scenarios: JointScenarios) -> Tensor:
     """
     count, assets = scenarios.size, tables.assets.shape[1]
     rows, held = assets if tables.products is None else tables.products.kept, len(tables.which)
-    losses = torch.zeros(2, count, device=tables.assets.device)
+    losses = torch.empty(2, count, device=tables.assets.device)
     width = min(count, max(_SCENARIOS, _PIECE // rows // _SCENARIOS * _SCENARIOS))
     returns = torch.empty(rows * width, device=tables.assets.device)
     for start in range(0, count, width):
         part = scenarios.part(slice(start, min(start + width, count)))
-        made, sums = returns[: rows * part.size].view(rows, part.size), losses[:, start:]
+        made, sums = returns[: rows * part.size].view(rows, part.size), losses[:, start : start + part.size]
         if tables.products is None:
             _products(part, made)
+            sums.zero_()
         else:
             plain_sums(tables.products, part.spots, sums[0], sums[1], made)
         _book_losses[(cdiv(part.size, _SCENARIOS),)](

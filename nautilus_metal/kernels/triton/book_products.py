@@ -1,7 +1,7 @@
 """Normals to returns by the matrix units, and to the profit of plain positions, in one pass over the normals.
 
 A number of float32 is the sum of two of float16 to :math:`2^{-22}` of it; three products of such halves, summed in
-float32, have the error of a product of float32. Of an instrument without options only the sum over all of them counts,
+float32, have the error of a product of float32. Of instruments without options only the sum counts,
 :math:`\\sum v (e^r - 1) = z'L'v + v'\\mu + \\sum v (e^r - 1 - r)`: its linear part is one column, and the rest is so
 small where returns are that one product of halves makes it.
 """
@@ -20,7 +20,8 @@ from nautilus_metal.kernels.scenarios import ScenarioSet
 from nautilus_metal.kernels.triton.language import cdiv, jit, tl
 
 FACTORS = 128  # at most, for a program holds them all
-_SCENARIOS, _WARPS = 64, 4  # of a program
+_WARPS = 4  # of a program
+_SCENARIOS, _TAIL_SCENARIOS = 128, 64  # of a program; those of a tail lie apart, and more wait for them at once
 _KEPT, _SUMMED = 16, 32  # instruments at a time: whose returns are stored, and the others
 _LARGEST = 13  # powers of two under which the loading is brought: its halves stay far from float16's ends
 _LEAST_WIDTH = 16  # of a product of the matrix units
@@ -75,8 +76,8 @@ def pack_products(
     exposures, linear, square : Tensor
         By instrument: exposure, first and second derivative of the expansion.
     calm : bool
-        Whether returns are small: one product of halves errs by about :math:`2^{-12}` of the return r, which leaves
-        the price change an error of :math:`2^{-12} r^2`: a part in 100,000 of it at 5 percent.
+        Whether returns are small, under a third with certainty: one product of halves errs by about :math:`2^{-12}`
+        of the return r, which leaves the price change an error of :math:`2^{-12} r^2`, 1e-5 of it at 5 percent.
     """
     loading, shift = spots.loading, spots.shift
     (assets, factors), options = loading.shape, len(row)
@@ -97,7 +98,7 @@ def pack_products(
     rows = pad(torch.ldexp(rows, -exponent[:, None]), (0, width - factors, 0, 1)).index_select(0, lines)
     high = rows.half()
     return ProductTables(
-        torch.stack([high, (rows - high.float()).half()]),
+        torch.stack([high, (rows - high.to(rows.dtype)).half()]),
         torch.cat([pad(unit, (0, 1))[None], pad(columns, (0, 3))]).index_select(1, lines),
         torch.cat([unit[:1], nets[:, factors]]),
         torch.where(lines < assets, lines, torch.where(lines < assets + 2, -1, -2)).to(torch.int32),
@@ -107,14 +108,13 @@ def pack_products(
 
 
 @jit()
-def _curvature(x):
+def _curvature(x, CALM: tl.constexpr):
     """What the exponential has beyond one and its argument: a polynomial near 0, where differences lose digits."""
-    near = 1.0 / 720.0 + x * (1.0 / 5040.0)
-    near = 1.0 / 120.0 + x * near
+    near = 1.0 / 120.0 if CALM else 1.0 / 120.0 + x * (1.0 / 720.0 + x * (1.0 / 5040.0))
     near = 1.0 / 24.0 + x * near
     near = 1.0 / 6.0 + x * near
     near = x * x * (0.5 + x * near)
-    return tl.where(tl.abs(x) < 0.35, near, tl.exp(x) - 1.0 - x)
+    return near if CALM else tl.where(tl.abs(x) < 0.35, near, tl.exp(x) - 1.0 - x)
 
 
 @jit()
@@ -169,7 +169,7 @@ def _products(
             column = sheet + step + row
             made = _product(high, low, halves, row, second, WIDTH, not CALM) * common[:, None]
             made += tl.load(column)[None, :]
-            bent = _curvature(made)
+            bent = _curvature(made, CALM)
             profit += tl.sum(bent * tl.load(column + step)[None, :], 1)
             change = made + bent
             square = tl.load(column + 3 * step)[None, :] * change
@@ -178,7 +178,9 @@ def _products(
         tl.store(expansions + scenario, expansion + tl.load(constants + 2), mask=inside)
 
 
-def plain_sums(tables: ProductTables, spots: ScenarioSet, profits: Tensor, expansions: Tensor, returns: Tensor) -> None:
+def plain_sums(
+    tables: ProductTables, spots: ScenarioSet, profits: Tensor, expansions: Tensor, returns: Tensor
+) -> None:
     """Make the returns of instruments with options, and sum what the others' profits are made of.
 
     Parameters
@@ -188,9 +190,9 @@ def plain_sums(tables: ProductTables, spots: ScenarioSet, profits: Tensor, expan
     spots : ScenarioSet
         The scenarios; factors are of a magnitude under a thousand.
     profits, expansions : Tensor
-        Overwritten by the sums, full and expanded, but for their part that is linear in the normals, shape (scenarios,).
+        Overwritten by the sums, full and expanded, but for parts that are linear in the normals, shape (scenarios,).
     returns : Tensor
-        Overwritten by the returns before scale and shift, and these linear parts, shape (tables.kept, scenarios).
+        Overwritten by returns before scale and shift, and by these linear parts, shape (tables.kept, scenarios).
     """
     _run(tables, spots, returns, tables.kept, profits, expansions, None)
 
@@ -207,9 +209,10 @@ def _run(
     where: Tensor | None,
 ) -> None:  # fmt: skip
     factors, count, rows = spots.factors, returns.shape[1], len(tables.lines)
-    _products[(cdiv(count, _SCENARIOS),)](
+    size = _SCENARIOS if where is None else _TAIL_SCENARIOS
+    _products[(cdiv(count, size),)](
         returns, profits, expansions, factors, tables.sheet if spots.scale is None else spots.scale, *tables[:4],
         tables.lines if where is None else where, count, len(factors), kept, rows, factors.stride(0),
         returns.stride(0), SCALED=spots.scale is not None, TAIL=where is not None, CALM=tables.calm,
-        WIDTH=tables.halves.shape[2], SCENARIOS=_SCENARIOS, KEPT=_KEPT, SUMMED=_SUMMED, num_warps=_WARPS,
+        WIDTH=tables.halves.shape[2], SCENARIOS=size, KEPT=_KEPT, SUMMED=_SUMMED, num_warps=_WARPS,
     )  # fmt: skip
