@@ -50,6 +50,7 @@ ELSEWHERE = {
     "portfolio_tail": "each result carries its own gap, in float64",
     "ranks": "fits in float64 on the host",
     "triton": "against the eager kernel on first use",
+    "volatility_loop": "float64 on the host; against the eager kernel on first use",
 }
 
 

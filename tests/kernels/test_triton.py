@@ -36,6 +36,6 @@ def test_interpreted_on_the_cpu():
 def test_the_files_can_be_imported_without_triton():
     """As on a Mac."""
     blocked = "import sys; sys.modules['triton'] = None\n"
-    names = ("normals", "paths", "scans", "lstm", "book")
+    names = ("normals", "paths", "scans", "lstm", "book", "book_products")
     imports = "".join(f"import nautilus_metal.kernels.triton.{name}\n" for name in names)
     subprocess.run([sys.executable, "-c", blocked + imports], check=True, timeout=120, cwd=Path(__file__).parents[2])
