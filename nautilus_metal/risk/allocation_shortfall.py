@@ -64,7 +64,8 @@ def least_shortfall(
     scenarios = None if direct else Scenarios(engine, returns)
     table = _table(exact, returns) if direct else None
     found = []
-    share = max(1, _TOGETHER // seen if direct else _LOSSES // count)
+    together = min(_TOGETHER // seen, room(exact) // _bytes(seen, assets)) if direct else _LOSSES // count
+    share = max(1, together)
     for index in torch.arange(len(aversion)).split(share):
         part, own = programme.take(index), aversion[index]
         given = None if probability is None else probability[index]
@@ -79,9 +80,14 @@ def least_shortfall(
 
 def _exact_place(engine: ComputeEngine, problems: int, seen: int, assets: int) -> ComputeEngine:
     """Where the interior point works: on the device if it has float64, room for one problem, and enough to do."""
-    fits = 3 * torch.float64.itemsize * seen * (assets + 1) <= room(engine)
+    fits = _bytes(seen, assets) <= room(engine)
     worth = problems * seen * assets >= _LAUNCHES
     return engine if engine.exact_dtype == torch.float64 and worth and fits else cpu_of(engine)
+
+
+def _bytes(seen: int, assets: int) -> int:
+    """Memory of one problem: its scenarios, a scaled copy of them, and as much again for what else there is."""
+    return 3 * torch.float64.itemsize * seen * (assets + 1)
 
 
 def _table(engine: ComputeEngine, returns: Array) -> tuple[Tensor, float]:
