@@ -33,6 +33,8 @@ from nautilus_metal.host.reading import (
     holdings,
     last_price,
 )
+from nautilus_metal.host.replay_config import ReplayDataClientConfig, ReplayFaults
+from nautilus_metal.host.replay_data import ReplayData
 from nautilus_metal.host.version import MAJOR
 from nautilus_metal.host.words import (
     OptionContract,
@@ -80,8 +82,6 @@ if TYPE_CHECKING or MAJOR == 1:
     )
     from nautilus_metal.host.v1_live import LiveNode, importable_actor, importable_controller, settings_of
     from nautilus_metal.host.v1_replay import ReplayDataClient, ReplayDataClientFactory
-    from nautilus_metal.host.v1_replay_config import ReplayDataClientConfig, ReplayFaults
-    from nautilus_metal.host.v1_replay_data import ReplayData
     from nautilus_metal.host.v1_runtime import (
         after_time_stamp,
         broadcast,
@@ -121,11 +121,8 @@ else:
         PriceType,
         QuoteTick,
         RelativeStrengthIndex,
-        ReplayData,
         ReplayDataClient,
-        ReplayDataClientConfig,
         ReplayDataClientFactory,
-        ReplayFaults,
         Strategy,
         StrategyConfig,
         TradeTick,

@@ -16,8 +16,8 @@ from nautilus_trader.config import (
 )
 from nautilus_trader.live.node import TradingNode
 
+from nautilus_metal.host.replay_config import ReplayDataClientConfig
 from nautilus_metal.host.v1_replay import ReplayDataClient, ReplayDataClientFactory
-from nautilus_metal.host.v1_replay_config import ReplayDataClientConfig
 
 _POLL_SECONDS = 0.02
 _FACTORIES: dict[Any, Any] = {

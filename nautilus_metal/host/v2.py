@@ -21,12 +21,8 @@ from nautilus_metal.host.v2_messages import Data, custom_data, message_topic
 from nautilus_metal.host.v2_missing import (
     LiveNode,
     NodeSettings,
-    ReplayData,
-    ReplayDataClient,
-    ReplayDataClientConfig,
-    ReplayDataClientFactory,
-    ReplayFaults,
 )
+from nautilus_metal.host.v2_replay import ReplayDataClient, ReplayDataClientFactory
 from nautilus_metal.host.v2_runtime import (
     after_time_stamp,
     broadcast,
@@ -65,11 +61,8 @@ __all__ = [
     "PriceType",
     "QuoteTick",
     "RelativeStrengthIndex",
-    "ReplayData",
     "ReplayDataClient",
-    "ReplayDataClientConfig",
     "ReplayDataClientFactory",
-    "ReplayFaults",
     "Strategy",
     "StrategyConfig",
     "TradeTick",

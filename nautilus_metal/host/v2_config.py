@@ -1,5 +1,6 @@
 """Settings of actors and strategies under NautilusTrader 2.x, as for 1.x: annotated fields with defaults, frozen."""
 
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 import msgspec
@@ -44,7 +45,7 @@ class Settings:
                 raise InputError(f"`{name}` must be one of {', '.join(hints)}: {type(self).__name__} has no other")
         for name, hint in hints.items():
             if name in settings:
-                value = _decoded(settings[name], hint, f"`{name}` of {type(self).__name__}")
+                value = decoded(settings[name], hint, f"`{name}` of {type(self).__name__}")
             elif hasattr(type(self), name):
                 value = getattr(type(self), name)
             else:
@@ -127,7 +128,8 @@ def _fields(cls: type) -> dict[str, Any]:
     return {name: hint for name, hint in get_type_hints(cls).items() if not name.startswith("_")}
 
 
-def _decoded(value: Any, hint: Any, name: str) -> Any:
+def decoded(value: Any, hint: Any, name: str) -> Any:
+    """Return a value as a type has it."""
     try:
         return msgspec.convert(value, hint, dec_hook=_parsed, str_keys=True)
     except (msgspec.ValidationError, ValueError) as error:
@@ -139,4 +141,6 @@ def _parsed(kind: Any, value: Any) -> Any:
         return value
     if kind in _PARSED and isinstance(value, str):
         return kind.from_str(value)
+    if isinstance(value, Mapping):
+        return kind(**value)
     raise ValueError(f"no {kind.__name__}")

@@ -24,26 +24,3 @@ class LiveNode:
         needs_v1("nautilus_metal.live.LiveNode", "under v2 add the actors to a `LiveNode` of its own")
 
 
-class _Replay:
-    def __init__(self, *_arguments: Any, **_settings: Any) -> None:
-        needs_v1("The replay data client", "it is a client of v1's TradingNode")
-
-
-class ReplayDataClient(_Replay):
-    """Stands where 1.x's is."""
-
-
-class ReplayDataClientConfig(_Replay):
-    """Stands where 1.x's is."""
-
-
-class ReplayDataClientFactory(_Replay):
-    """Stands where 1.x's is."""
-
-
-class ReplayData(_Replay):
-    """Stands where 1.x's is."""
-
-
-class ReplayFaults(_Replay):
-    """Stands where 1.x's is."""

@@ -1,16 +1,32 @@
 """How a `ReplayDataClient` plays its data: settings, refused at construction where they would fail later."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from nautilus_trader.common.config import resolve_path
-from nautilus_trader.config import LiveDataClientConfig, NautilusConfig, RoutingConfig
-from nautilus_trader.model.data import BarType
-from nautilus_trader.model.identifiers import InstrumentId
 
 from nautilus_metal.errors import InputError
+from nautilus_metal.host.replay_data import ReplayData
 from nautilus_metal.host.replay_schedule import Faults
-from nautilus_metal.host.v1_replay_data import ReplayData
+from nautilus_metal.host.version import MAJOR
+
+if TYPE_CHECKING or MAJOR == 1:
+    from nautilus_metal.host.v1_records import (
+        BarType,
+        InstrumentId,
+        LiveDataClientConfig,
+        NautilusConfig,
+        RoutingConfig,
+        resolve_path,
+    )
+else:
+    from nautilus_metal.host.v2_records import (
+        BarType,
+        InstrumentId,
+        LiveDataClientConfig,
+        NautilusConfig,
+        RoutingConfig,
+        resolve_path,
+    )
 
 STAMPS = ("shifted", "original", "arrival")
 AS_FAST_AS_POSSIBLE = "max"

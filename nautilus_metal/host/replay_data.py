@@ -1,16 +1,37 @@
 """What a replay plays: instruments, bars and quotes, from a catalog or from data frames."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from nautilus_trader.model.data import Bar, BarType, QuoteTick
-from nautilus_trader.model.identifiers import InstrumentId
-from nautilus_trader.model.objects import Price, Quantity
-from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from nautilus_metal.errors import InputError
+from nautilus_metal.host.reading import bar_interval_ns
+from nautilus_metal.host.version import MAJOR
+
+if TYPE_CHECKING or MAJOR == 1:
+    from nautilus_metal.host.v1_records import (
+        Bar,
+        BarType,
+        InstrumentId,
+        Price,
+        Quantity,
+        QuoteTick,
+        bars_of,
+        read_records,
+    )
+else:
+    from nautilus_metal.host.v2_records import (
+        Bar,
+        BarType,
+        InstrumentId,
+        Price,
+        Quantity,
+        QuoteTick,
+        bars_of,
+        read_records,
+    )
 
 BAR_COLUMNS = ("open", "high", "low", "close", "volume")
 QUOTE_COLUMNS = ("bid_price", "ask_price", "bid_size", "ask_size")
@@ -50,12 +71,8 @@ class ReplayData:
     @property
     def interval(self) -> int:
         """Nanoseconds of the longest time bar up to a week; 1 without time bars."""
-        lengths = [
-            int(kind.spec.timedelta / pd.Timedelta(1, unit="ns"))
-            for kind in self.bar_types
-            if kind.spec.is_time_aggregated()
-        ]
-        return max((length for length in lengths if length <= _WEEK_NS), default=1)
+        lengths = (bar_interval_ns(kind) for kind in self.bar_types)
+        return max((length for length in lengths if length is not None and length <= _WEEK_NS), default=1)
 
     def between(self, start: int, end: int) -> Sequence[Bar | QuoteTick]:
         """Return the records with `start <= ts_init <= end`."""
@@ -115,14 +132,11 @@ class ReplayData:
         InputError
             If the catalog has nothing of that.
         """
-        catalog = ParquetDataCatalog(path)
-        found = catalog.instruments(instrument_ids=[str(name) for name in instruments] or None)
+        ids = [str(name) for name in instruments]
+        found, records = read_records(path, [str(kind) for kind in bar_types], ids)
         if not found:
             raise InputError(f"`catalog` must hold the instruments of the replay, {path} has none of them")
-        ids = [str(instrument.id) for instrument in found]
-        names = [str(kind) for kind in bar_types]
-        bars = catalog.bars(bar_types=names) if names else catalog.bars(instrument_ids=ids)
-        return cls(found, [*bars, *catalog.quote_ticks(instrument_ids=ids)])
+        return cls(found, records)
 
 
 def _instrument(by_id: Mapping[Any, Any], name: Any) -> Any:
@@ -146,10 +160,7 @@ def _columns(frame: pd.DataFrame, names: Sequence[str], what: Any) -> tuple[np.n
 
 def _bars(instrument: Any, bar_type: BarType, frame: pd.DataFrame) -> list[Bar]:
     ts, columns = _columns(frame, BAR_COLUMNS, bar_type)
-    rounded = [np.round(column, instrument.price_precision) for column in columns[:4]]
-    precisions = instrument.price_precision, instrument.size_precision
-    made: list[Bar] = Bar.from_raw_arrays_to_list(bar_type, *precisions, *rounded, columns[4], ts, ts.copy())
-    return made
+    return bars_of(instrument, bar_type, columns, ts)
 
 
 def _quotes(instrument: Any, frame: pd.DataFrame) -> list[QuoteTick]:
