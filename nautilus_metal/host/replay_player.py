@@ -84,6 +84,16 @@ class Player:
         """Note that somebody has subscribed quotes."""
         self._want(instrument_id, self._data.quoted)
 
+    @property
+    def bar_types(self) -> frozenset[Any]:
+        """Of the bars."""
+        return self._data.bar_types
+
+    @property
+    def quoted(self) -> frozenset[Any]:
+        """IDs of the instruments that have quotes."""
+        return self._data.quoted
+
     def past_bars(self, request: Any) -> list[Any]:
         """Return the bars of a request's type and time that the replay has had so far."""
         return self._history(request, lambda one: isinstance(one, Bar) and one.bar_type == request.bar_type)

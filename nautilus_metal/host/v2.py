@@ -15,13 +15,11 @@ from nautilus_metal.host.v2_averages import (
 )
 from nautilus_metal.host.v2_component import Component
 from nautilus_metal.host.v2_config import ActorConfig, StrategyConfig, settings_of
+from nautilus_metal.host.v2_config_check import NodeSettings
 from nautilus_metal.host.v2_gate import Controller, OrderRoute, set_trading_state, trading_state
 from nautilus_metal.host.v2_indicators import Indicator, log_warning, moving_average_type, price_type_of
+from nautilus_metal.host.v2_live import LiveNode
 from nautilus_metal.host.v2_messages import Data, custom_data, message_topic
-from nautilus_metal.host.v2_missing import (
-    LiveNode,
-    NodeSettings,
-)
 from nautilus_metal.host.v2_replay import ReplayDataClient, ReplayDataClientFactory
 from nautilus_metal.host.v2_runtime import (
     after_time_stamp,

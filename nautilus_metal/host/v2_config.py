@@ -5,12 +5,10 @@ from typing import Any, get_type_hints
 
 import msgspec
 from nautilus_trader.common import DataActorConfig
-from nautilus_trader.model import BarType, InstrumentId
 from nautilus_trader.trading import StrategyConfig as HostStrategyConfig
 
 from nautilus_metal.errors import InputError
 
-_PARSED = (BarType, InstrumentId)
 _REFUSED: dict[type, InputError] = {}  # where settings were refused, the host tries to set them one by one
 
 
@@ -39,13 +37,13 @@ class Settings:
             raise
 
     def _take(self, settings: dict[str, Any]) -> None:
-        hints = _fields(type(self))
+        hints = fields_of(type(self))
         for name in settings:
             if name not in hints:
                 raise InputError(f"`{name}` must be one of {', '.join(hints)}: {type(self).__name__} has no other")
         for name, hint in hints.items():
             if name in settings:
-                value = decoded(settings[name], hint, f"`{name}` of {type(self).__name__}")
+                value = _named(settings[name], hint, f"`{name}` of {type(self).__name__}")
             elif hasattr(type(self), name):
                 value = getattr(type(self), name)
             else:
@@ -124,14 +122,25 @@ def settings_of(config: Settings) -> dict[str, Any]:
     return settings
 
 
-def _fields(cls: type) -> dict[str, Any]:
+def fields_of(cls: type) -> dict[str, Any]:
+    """Return the types of a config's fields by name."""
     return {name: hint for name, hint in get_type_hints(cls).items() if not name.startswith("_")}
 
 
-def decoded(value: Any, hint: Any, name: str) -> Any:
-    """Return a value as a type has it."""
+def decoded(value: Any, hint: Any) -> Any:
+    """Return a value as a type has it.
+
+    Raises
+    ------
+    msgspec.ValidationError
+        If it is not of that type.
+    """
+    return msgspec.convert(value, hint, dec_hook=_parsed, str_keys=True)
+
+
+def _named(value: Any, hint: Any, name: str) -> Any:
     try:
-        return msgspec.convert(value, hint, dec_hook=_parsed, str_keys=True)
+        return decoded(value, hint)
     except (msgspec.ValidationError, ValueError) as error:
         raise InputError(f"{name} must be {getattr(hint, '__name__', hint)}, was {value!r}: {error}") from None
 
@@ -139,8 +148,13 @@ def decoded(value: Any, hint: Any, name: str) -> Any:
 def _parsed(kind: Any, value: Any) -> Any:
     if isinstance(value, kind):
         return value
-    if kind in _PARSED and isinstance(value, str):
-        return kind.from_str(value)
+    if isinstance(value, str) and hasattr(kind, "from_str"):
+        try:
+            return kind.from_str(value)
+        except ValueError as error:
+            raise ValueError(f"must be {kind.__name__}: {error}") from None
+    if isinstance(value, str) and isinstance(getattr(kind, value.upper(), None), kind):
+        return getattr(kind, value.upper())
     if isinstance(value, Mapping):
         return kind(**value)
-    raise ValueError(f"no {kind.__name__}")
+    raise ValueError(f"Expected {kind.__name__}")

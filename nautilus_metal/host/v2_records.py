@@ -38,7 +38,7 @@ class LiveDataClientConfig(NautilusConfig, DataClientConfig):
 
     def __new__(cls, **settings: Any) -> Any:
         hints = LiveDataClientConfig.__annotations__
-        kept = {name: decoded(settings.get(name, getattr(cls, name)), hints[name], f"`{name}`") for name in hints}
+        kept = {name: decoded(settings.get(name, getattr(cls, name)), hints[name]) for name in hints}
         return DataClientConfig.__new__(cls, **kept)
 
 

@@ -1,0 +1,182 @@
+"""What a node's config file may hold under NautilusTrader 2.x: 1.x's keys, what 2.x calls them, and how it reads them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from types import GetSetDescriptorType
+from typing import Any
+
+from nautilus_trader.adapters.sandbox import SandboxExecutionClientConfig
+from nautilus_trader.common import CacheConfig, Environment, FileWriterConfig, LoggerConfig, LogLevel, MessageBusConfig
+from nautilus_trader.core import UUID4
+from nautilus_trader.execution import MakerTakerFeeModel
+from nautilus_trader.live import (
+    LiveDataEngineConfig,
+    LiveExecutionEngineConfig,
+    LiveNodeConfig,
+    LiveRiskEngineConfig,
+)
+from nautilus_trader.model import AccountId, ClientId, Currency, Money, Venue
+from nautilus_trader.portfolio import PortfolioConfig
+
+SANDBOX = "nautilus_trader.adapters.sandbox:SandboxExecutionClientConfig"
+PATHS = {
+    "nautilus_trader.adapters.sandbox.config:SandboxExecutionClientConfig": SANDBOX,
+    "nautilus_trader.adapters.sandbox.factory:SandboxLiveExecClientFactory": (
+        "nautilus_trader.adapters.sandbox:SandboxExecutionClientFactory"
+    ),
+}
+CALLED = {"message_bus": "msgbus"}
+SECTIONS = {
+    "cache": CacheConfig,
+    "msgbus": MessageBusConfig,
+    "portfolio": PortfolioConfig,
+    "data_engine": LiveDataEngineConfig,
+    "risk_engine": LiveRiskEngineConfig,
+    "exec_engine": LiveExecutionEngineConfig,
+    "logging": LoggerConfig,
+}
+_QUEUE = "2.x has no setting for its queues"
+_DATABASE = "2.x takes a database from Python code only"
+UNKNOWN = {
+    ("LiveNodeConfig", "emulator"): "2.x has no setting for its emulator",
+    ("LiveNodeConfig", "streaming"): "of 2.x's streams this package does not set up any from a file",
+    ("LiveNodeConfig", "catalogs"): "of 2.x's catalogs this package does not set up any from a file",
+    ("LiveDataEngineConfig", "qsize"): _QUEUE,
+    ("LiveRiskEngineConfig", "qsize"): _QUEUE,
+    ("LiveExecutionEngineConfig", "qsize"): _QUEUE,
+    ("LiveDataEngineConfig", "graceful_shutdown_on_exception"): "2.x has `shutdown_on_error` for the whole node",
+    ("LiveRiskEngineConfig", "graceful_shutdown_on_exception"): "2.x has `shutdown_on_error` for the whole node",
+    ("LiveExecutionEngineConfig", "graceful_shutdown_on_exception"): "2.x has `shutdown_on_error` for the whole node",
+    ("LiveExecutionEngineConfig", "purge_from_database"): _DATABASE,
+    ("CacheConfig", "database"): _DATABASE,
+    ("MessageBusConfig", "database"): _DATABASE,
+    ("LoggerConfig", "use_tracing"): "2.x has no such setting",
+    ("SandboxExecutionClientConfig", "leverages"): "2.x has `default_leverage` for all instruments",
+}
+_FILE = {
+    "log_directory": "directory",
+    "log_file_name": "file_name",
+    "log_file_format": "file_format",
+}
+_RENAMED: dict[type, dict[str, str]] = {
+    LiveNodeConfig: {
+        "timeout_connection": "timeout_connection_secs",
+        "timeout_reconciliation": "timeout_reconciliation_secs",
+        "timeout_portfolio": "timeout_portfolio_secs",
+        "timeout_disconnection": "timeout_disconnection_secs",
+        "timeout_post_stop": "delay_post_stop_secs",
+        "timeout_shutdown": "timeout_shutdown_secs",
+    },
+    LoggerConfig: {
+        "log_level": "stdout_level",
+        "log_level_file": "fileout_level",
+        "log_colors": "is_colored",
+        "log_component_levels": "component_levels",
+    },
+}
+_UNSET: dict[str, Any] = {  # types of what 2.x leaves out by default, which its defaults do not show
+    "instance_id": UUID4,
+    "external_clients": list[ClientId],
+    "buffer_interval_ms": int,
+    "bulk_read_batch_size": int,
+    "min_account_state_logging_interval_ms": int,
+    "snapshot_interval_ms": int,
+    "time_bars_time_zone": str,
+    "reconciliation_instrument_ids": list[str],
+    "filtered_client_order_ids": list[str],
+    "heartbeat_interval_secs": int,
+    "autotrim_mins": int,
+    "autotrim_maxlen": int,
+    "external_streams": list[str],
+    "types_filter": list[str],
+    "directory": str,
+    "file_name": str,
+    "file_format": str,
+    "log_file_max_size": int,
+    "log_file_max_backup_count": int,
+}
+_KINDS: dict[type, dict[str, Any]] = {
+    LiveRiskEngineConfig: {"full_position_exit_venues": list[Venue], "max_notional_per_order": dict[str, float]},
+    LiveDataEngineConfig: {"time_bars_origin_offset": dict[str, int]},
+    LoggerConfig: {"component_levels": dict[str, str]},
+    SandboxExecutionClientConfig: {
+        "venue": Venue,
+        "starting_balances": list[Money],
+        "base_currency": Currency,
+        "account_id": AccountId,
+        "default_leverage": Decimal,
+        "fee_model": MakerTakerFeeModel,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """How one of the host's configs is read.
+
+    Attributes
+    ----------
+    cls : type
+        The config.
+    kinds : dict
+        Types by key.
+    called : dict
+        What 2.x calls a key of 1.x.
+    needed : tuple of str
+        Keys that must be given.
+    """
+
+    cls: Any
+    kinds: Mapping[str, Any]
+    called: Mapping[str, str] = field(default_factory=dict)
+    needed: tuple[str, ...] = ()
+
+    def make(self, values: Mapping[str, Any]) -> Any:
+        """Make the config."""
+        return _MAKERS.get(self.cls, self.cls)(**values)
+
+
+def section_of(cls: Any) -> Section:
+    """Return how a config of the host's is read: by the types of its defaults, where nothing else is said."""
+    named = _KINDS.get(cls, {})
+    if cls is SandboxExecutionClientConfig:
+        needed: tuple[str, ...] = ("venue", "starting_balances")
+        example = cls(Venue("SIM"), [Money.from_str("1 USD")])
+    else:
+        needed, example = (), cls()
+    kinds = {}
+    for name, member in vars(cls).items():
+        if isinstance(member, GetSetDescriptorType):
+            default = getattr(example, name)
+            kind = _UNSET.get(name) if default is None else type(default)
+            found = named.get(name, kind)
+            if found is not None:
+                kinds[name] = found
+    if cls is LoggerConfig:
+        kinds |= {name: _UNSET[name] for name in (*_FILE.values(), *_ROTATE)}
+    called = _RENAMED.get(cls, {}) | (_FILE if cls is LoggerConfig else {})
+    return Section(cls, kinds, called, needed)
+
+
+_ROTATE = ("log_file_max_size", "log_file_max_backup_count")
+_BACKUPS = 5  # as in 1.x
+
+
+def _logger(**values: Any) -> LoggerConfig:
+    """Make a `LoggerConfig` with what it keeps in another config."""
+    file = {name: values.pop(name) for name in _FILE.values() if name in values}
+    size, backups = (values.pop(name, None) for name in _ROTATE)
+    if size is not None:
+        file["file_rotate"] = (size, _BACKUPS if backups is None else backups)
+    if file:
+        values["file_config"] = FileWriterConfig(**file)
+    return LoggerConfig(**values)
+
+
+def _sandbox(**values: Any) -> SandboxExecutionClientConfig:
+    """Make the sandbox's config, which 1.x lets charge an instrument's fees, and 2.x's instruments have none."""
+    return SandboxExecutionClientConfig(**({"fee_model": MakerTakerFeeModel("0", "0")} | values))
+
+
+_MAKERS: dict[Any, Callable[..., Any]] = {LoggerConfig: _logger, SandboxExecutionClientConfig: _sandbox}
