@@ -20,6 +20,7 @@ else:
 
 _ENDLESS = 2**62
 _TURN = 32  # records sent on time before other tasks of the loop get their turn
+_LOT = 256  # records sent as fast as possible before the node is waited for
 
 
 class Player:
@@ -71,6 +72,9 @@ class Player:
     def _say(self, text: str, warning: bool = False) -> None:
         """Write to the log."""
         raise NotImplementedError
+
+    async def _wait_for_the_node(self) -> None:
+        """Wait until it has taken what was sent, where that is not done at once."""
 
     def _shut_down(self) -> None:
         """Ask the node to stop, as the replay has ended."""
@@ -170,6 +174,8 @@ class Player:
                     await asyncio.sleep(max(wait, 0.0))
             else:
                 await asyncio.sleep(0)
+                if turn % _LOT == 0:
+                    await self._wait_for_the_node()
             self._send(self._played[number], at)
 
     def _send(self, record: Any, at: int) -> None:

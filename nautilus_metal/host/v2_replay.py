@@ -1,14 +1,17 @@
 """A data client that plays recorded bars and quotes into a live node of NautilusTrader 2.x, with no network."""
 
+import asyncio
 from typing import Any
 
 from nautilus_trader.common import Logger
 from nautilus_trader.live import BarsResponse, InstrumentResponse, InstrumentsResponse, QuotesResponse
 from nautilus_trader.live.clients import DataClientFactory, MarketDataClient
+from nautilus_trader.model import QuoteTick
 
 from nautilus_metal.host.replay_config import ReplayDataClientConfig
 from nautilus_metal.host.replay_player import Player
 
+_NAP, _PATIENCE = 0.0005, 1.0  # seconds, between two looks at what the node has taken, and at most
 
 class ReplayDataClient(Player, MarketDataClient):
     """Plays a `ReplayData`; made by `ReplayDataClientFactory`.
@@ -26,6 +29,7 @@ class ReplayDataClient(Player, MarketDataClient):
         MarketDataClient.__init__(self, name=name, config=config, cache=cache, clock=clock)
         self._log = Logger(name)
         self.over = False
+        self._newest: QuoteTick | None = None
         self.prepare(config)
 
     def _now(self) -> int:
@@ -36,7 +40,18 @@ class ReplayDataClient(Player, MarketDataClient):
         self.create_task(play, "replay")
 
     def _emit(self, record: Any) -> None:
+        if isinstance(record, QuoteTick):
+            self._newest = record
         self._handle_data(record)
+
+    async def _wait_for_the_node(self) -> None:
+        # the host's queue has no end that a client could see; a quote has gone through it when the cache has it
+        newest, end = self._newest, asyncio.get_running_loop().time() + _PATIENCE
+        while newest is not None and asyncio.get_running_loop().time() < end:
+            quote = self.cache.quote(newest.instrument_id)
+            if quote is not None and quote.ts_init >= newest.ts_init:
+                break
+            await asyncio.sleep(_NAP)
 
     def _say(self, text: str, warning: bool = False) -> None:
         (self._log.warning if warning else self._log.info)(text)
