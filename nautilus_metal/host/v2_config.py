@@ -148,13 +148,19 @@ def _named(value: Any, hint: Any, name: str) -> Any:
 def _parsed(kind: Any, value: Any) -> Any:
     if isinstance(value, kind):
         return value
-    if isinstance(value, str) and hasattr(kind, "from_str"):
+    if isinstance(value, str):
+        members = {_plain(name): getattr(kind, name) for name in dir(kind) if name.isupper()}
+        if _plain(value) in members:
+            return members[_plain(value)]
         try:
             return kind.from_str(value)
-        except ValueError as error:
+        except (AttributeError, ValueError) as error:
             raise ValueError(f"must be {kind.__name__}: {error}") from None
-    if isinstance(value, str) and isinstance(getattr(kind, value.upper(), None), kind):
-        return getattr(kind, value.upper())
     if isinstance(value, Mapping):
         return kind(**value)
     raise ValueError(f"Expected {kind.__name__}")
+
+
+def _plain(name: str) -> str:
+    """Return the name of an enumeration's member as 1.x and 2.x have it alike: left-open, LEFT_OPEN."""
+    return name.replace("-", "").replace("_", "").lower()

@@ -90,6 +90,7 @@ class LiveNode:
             return
         self._disposed = True
         self.node.dispose()
+        del self.node  # a second node can be built only when the first is gone
         self._close()
 
     async def _run(self, until: Callable[[], bool] | None, timeout: float | None) -> bool:

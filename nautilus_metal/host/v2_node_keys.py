@@ -78,15 +78,10 @@ _RENAMED: dict[type, dict[str, str]] = {
 _UNSET: dict[str, Any] = {  # types of what 2.x leaves out by default, which its defaults do not show
     "instance_id": UUID4,
     "external_clients": list[ClientId],
-    "buffer_interval_ms": int,
     "bulk_read_batch_size": int,
-    "min_account_state_logging_interval_ms": int,
-    "snapshot_interval_ms": int,
     "time_bars_time_zone": str,
     "reconciliation_instrument_ids": list[str],
     "filtered_client_order_ids": list[str],
-    "heartbeat_interval_secs": int,
-    "autotrim_mins": int,
     "autotrim_maxlen": int,
     "external_streams": list[str],
     "types_filter": list[str],
@@ -149,7 +144,7 @@ def section_of(cls: Any) -> Section:
     for name, member in vars(cls).items():
         if isinstance(member, GetSetDescriptorType):
             default = getattr(example, name)
-            kind = _UNSET.get(name) if default is None else type(default)
+            kind = _unset(name) if default is None else type(default)
             found = named.get(name, kind)
             if found is not None:
                 kinds[name] = found
@@ -157,6 +152,12 @@ def section_of(cls: Any) -> Section:
         kinds |= {name: _UNSET[name] for name in (*_FILE.values(), *_ROTATE)}
     called = _RENAMED.get(cls, {}) | (_FILE if cls is LoggerConfig else {})
     return Section(cls, kinds, called, needed)
+
+
+def _unset(name: str) -> Any:
+    """Return the type of a key that is None by default."""
+    whole = name.endswith(("_ms", "_mins")) or name == "heartbeat_interval_secs"
+    return _UNSET.get(name, int if whole else float if name.endswith("_secs") else None)
 
 
 _ROTATE = ("log_file_max_size", "log_file_max_backup_count")

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from nautilus_metal.host import BarType, Strategy, StrategyConfig
 from nautilus_metal.live import ReplayData
 from tests.v2.conftest import equity
 
@@ -61,3 +62,20 @@ def settings(**more: object) -> dict:
             }
         ],
     } | more
+
+
+class BrokenConfig(StrategyConfig, frozen=True):
+    bar_type: BarType
+
+
+class Broken(Strategy):
+    """Raises at its third bar."""
+
+    def on_start(self) -> None:
+        self.bars = 0
+        self.subscribe_bars(self.config.bar_type)
+
+    def on_bar(self, bar: object) -> None:
+        self.bars += 1
+        if self.bars == 3:
+            raise ZeroDivisionError("broken on purpose")

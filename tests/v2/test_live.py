@@ -1,9 +1,15 @@
 """Actors in a live node of v2: work beside the event loop, in processes of their own."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from tests.v2.replay_market import BARS, settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,3 +49,81 @@ def test_a_node_with_data_history_and_the_sandbox():
     assert seen["reports"] >= 12, "a report for each bar, and one for the fill"
     assert seen["var"] > 0, "the requested history did not reach the RiskActor"
     assert seen["hedges"] == ["AAA.XNYS"]
+
+
+def test_the_story_of_a_node_from_its_first_order_to_a_restart(tmp_path):
+    done = child(str(tmp_path), module="tests.v2.live_story_child")
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen["in_time"] == [[True], [True]]
+    assert seen["fills"] == [1_000.0, 100_000.0]
+    assert seen["breaches"] == ["breach"]
+    assert seen["engine"] == ["degraded", "restored"]
+    assert seen["devices"] == ["cuda:0", "cuda:0", "cpu", "cuda:0"], "first, last and all devices of the reports"
+    assert (seen["stale"], seen["open"], seen["threads"]) == (0, 1, 0)
+    assert set(seen["worked"]) <= {"nautilus-metal", "nautilus-metal-probe"}
+    assert (seen["uncovered"], seen["first"]) == (0, "clear"), "the second node does not know what the first one did"
+    assert seen["var"] > 20_000.0
+
+
+def command(path: Path, *arguments: str, **more) -> subprocess.Popen:
+    code = f"import sys; from nautilus_metal.cli import main; sys.exit(main(['live', {str(path)!r}, *sys.argv[1:]]))"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], **pipes | more)
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(speed="max", **more) -> Path:
+        made = settings(**more)
+        made["data_clients"]["REPLAY"]["config"]["speed"] = speed
+        path = tmp_path / "node.json"
+        path.write_text(json.dumps(made))
+        return path
+
+    return write
+
+
+def test_the_command_runs_a_file_to_the_end_of_its_replay(file):
+    done = command(file())
+    out, err = done.communicate(timeout=120)
+    assert done.returncode == 0, err
+    lines = out.splitlines()
+    assert re.fullmatch(r"TEST-001 runs from .*node.json; Ctrl-C stops it", lines[0])
+    assert any("MACDTrend-000  buys" in line for line in lines)
+    last = re.fullmatch(r"Stopped. ([\d,]+) risk reports, (\d+) fills", lines[-1])
+    assert last
+    assert int(last[2]) > 10, "the sandbox fills little: look at its quotes"
+
+
+def test_the_command_checks_a_file(file):
+    done = command(file(), "--check")
+    out, _ = done.communicate(timeout=120)
+    assert (done.returncode, out.strip().endswith("node.json is right")) == (0, True)
+    done = command(file(trader="A-001", timeout_connection="soon"), "--check")
+    _, err = done.communicate(timeout=120)
+    assert done.returncode == 2
+    assert "trader: unknown key, did you mean trader_id?" in err
+    assert "timeout_connection: must be float, was 'soon'" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_clean(file, number):
+    done = command(file(speed=1.0))
+    lines = [done.stdout.readline(), done.stdout.readline()]
+    assert "held" in lines[1], done.communicate(timeout=120)
+    done.send_signal(number)
+    out, err = done.communicate(timeout=60)
+    assert done.returncode == 0, err
+    assert out.splitlines()[-1].startswith("Stopped. ")
+
+
+def test_what_a_strategy_raises_is_shown_and_fails_the_command(file):
+    path = "tests.v2.replay_market:Broken"
+    broken = {"strategy_path": path, "config_path": f"{path}Config", "config": {"bar_type": BARS[0]}}
+    done = command(file(strategies=[broken]))
+    _, err = done.communicate(timeout=120)
+    assert done.returncode == 1
+    assert "ZeroDivisionError: broken on purpose" in err
+    assert "raised in Broken.on_bar" in err
