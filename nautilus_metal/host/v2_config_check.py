@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import msgspec
 from nautilus_trader.common import ImportableActorConfig
 from nautilus_trader.live import DataClientConfig, ExecutionClientConfig, LiveNodeConfig
 from nautilus_trader.live.clients import DataClientFactory, ExecutionClientFactory

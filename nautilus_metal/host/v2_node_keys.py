@@ -1,4 +1,4 @@
-"""What a node's config file may hold under NautilusTrader 2.x: 1.x's keys, what 2.x calls them, and how it reads them."""
+"""What a node's config file may hold under NautilusTrader 2.x: 1.x's keys, what 2.x calls them, and their types."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from types import GetSetDescriptorType
 from typing import Any
 
 from nautilus_trader.adapters.sandbox import SandboxExecutionClientConfig
-from nautilus_trader.common import CacheConfig, Environment, FileWriterConfig, LoggerConfig, LogLevel, MessageBusConfig
+from nautilus_trader.common import CacheConfig, FileWriterConfig, LoggerConfig, MessageBusConfig
 from nautilus_trader.core import UUID4
 from nautilus_trader.execution import MakerTakerFeeModel
 from nautilus_trader.live import (

@@ -1,4 +1,4 @@
-"""What a replay sends into a real node of v2: all of it, in order, stamped, with history before and faults on demand."""
+"""What a replay sends into a real node of v2: all of it, in order, stamped, with history before and faults."""
 
 import time
 from itertools import pairwise
