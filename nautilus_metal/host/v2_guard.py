@@ -91,8 +91,9 @@ class Guard:
         refusal = ruling.reason if ruling.trim_to is None else None
         refusal = refusal or self._stopped(orders, ruling.always)
         if refusal is not None:
+            deny = guarded(self._door.deny_order, "the denial of an order", self._owner)
             for order in orders:
-                self._door.deny_order(order, refusal)
+                deny(order, refusal)
             return
         if ruling.trim_to is not None:
             updated = self._cut(orders[0], ruling.trim_to)

@@ -12,7 +12,7 @@ from nautilus_trader.model import OrderSide
 from nautilus_trader.trading import ExecutionAlgorithm, Strategy
 
 from nautilus_metal.host.v2_door import native_algorithms
-from nautilus_metal.host.v2_guard import Guard, guard_of
+from nautilus_metal.host.v2_guard import Guard, Send, guard_of
 
 Method = Callable[..., Any]
 
@@ -36,15 +36,23 @@ def _led(guarded: Method) -> Callable[[Method], Method]:
 
 
 def _submit_order(guard: Guard, real: Method, self: Any, order: Any, *more: Any, **settings: Any) -> Any:
-    send = partial(real, self, order, *more, **settings)
-    executed = isinstance(self, Strategy) and order.exec_algorithm_id and not order.emulation_trigger
-    if executed and not native_algorithms():  # one in Python sends the order on in pieces, which are checked
-        return send()
-    return guard.submit(self, [order], send)
+    return _submit(guard, self, [order], partial(real, self, order, *more, **settings))
 
 
 def _submit_order_list(guard: Guard, real: Method, self: Any, order_list: Any, *more: Any, **settings: Any) -> Any:
-    return guard.submit(self, list(order_list), partial(real, self, order_list, *more, **settings))
+    return _submit(guard, self, list(order_list), partial(real, self, order_list, *more, **settings))
+
+
+def _submit(guard: Guard, self: Any, orders: list[Any], send: Send) -> Any:
+    if isinstance(self, Strategy):
+        for order in orders:  # 2.x would send it again, and lose what has become of it
+            if self.cache.order_exists(order.client_order_id):
+                self.log.error(f"Cannot submit order: duplicate {order.client_order_id!r}")
+                return None
+        executed = all(order.exec_algorithm_id and not order.emulation_trigger for order in orders)
+        if executed and not native_algorithms():  # one in Python sends the orders on in pieces, which are checked
+            return send()
+    return guard.submit(self, orders, send)
 
 
 def _modify_order(guard: Guard, real: Method, self: Any, *arguments: Any, **settings: Any) -> Any:
@@ -81,7 +89,7 @@ def _close_position(
     options = {"time_in_force": time_in_force, "quote_quantity": quote_quantity, "tags": tags}
     options["reduce_only"] = True if reduce_only is None else reduce_only
     order = self.order_factory.market(position.instrument_id, side, position.quantity, **options)
-    self.submit_order(order, position.id, client_id, params)
+    Strategy.submit_order(self, order, position.id, client_id, params)
 
 
 def _close_all_positions(
@@ -89,7 +97,7 @@ def _close_all_positions(
 ) -> None:
     found = self.cache.positions_open(instrument_id=instrument_id, strategy_id=self.strategy_id, side=position_side)
     for position in found:
-        self.close_position(position, *more, **options)
+        Strategy.close_position(self, position, *more, **options)
 
 
 def _market_exit(guard: Guard, real: Method, self: Any) -> Any:
@@ -99,9 +107,9 @@ def _market_exit(guard: Guard, real: Method, self: Any) -> Any:
     cache, mine = self.cache, {"strategy_id": self.strategy_id}
     orders = [*cache.orders_open(**mine), *cache.orders_inflight(**mine), *cache.orders_emulated(**mine)]
     for instrument_id in dict.fromkeys(order.instrument_id for order in orders):
-        self.cancel_all_orders(instrument_id)
+        Strategy.cancel_all_orders(self, instrument_id)
     for position in cache.positions_open(**mine):
-        self.close_position(position)
+        Strategy.close_position(self, position)
     return None
 
 

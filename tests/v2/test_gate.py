@@ -277,6 +277,19 @@ def test_an_order_for_an_execution_algorithm_in_rust_is_judged_whole(bench):
     assert one.gate.passed == 1
 
 
+def test_an_order_is_not_sent_twice(bench):
+    """As in 1.x; 2.x alone would send it again."""
+
+    def again(desk):
+        desk.submit_order(desk.orders[0])
+        desk.submit_order_list([desk.orders[0], desk.order(1)])
+
+    one = bench({40: lambda desk: desk.send(desk.limit(10, 1.0)), 41: again})
+    assert one.desk.kinds() == ["OrderInitialized", "OrderSubmitted", "OrderAccepted"]
+    assert [order.status for order in one.engine.cache.orders()] == [OrderStatus.ACCEPTED]
+    assert (one.gate.passed, one.gate.denied) == (1, 0)
+
+
 def test_an_order_of_a_strategys_start_is_judged(bench):
     one = bench({0: lambda desk: desk.trade(10)})
     (decision,), (order,) = one.ear.decisions, one.engine.cache.orders()

@@ -82,6 +82,14 @@ def test_an_order_that_was_changed_before_it_is_sent_stays_changed(played):
     assert desk.seen[1] == "sent", "an order is submitted within the call now: a strategy hears late of a cut"
 
 
+def test_the_host_sends_an_order_twice(played):
+    def again(desk):
+        desk.submit_order(desk.orders[0])
+
+    desk = played({3: lambda desk: desk.send(desk.limit(10, 1.0)), 5: again})
+    assert desk.kinds().count("OrderInitialized") == 2, "v2 refuses duplicates now: host.v2_senders need not do it"
+
+
 def test_what_the_host_closes_passes_no_method_of_python(played):
     class Spy(Desk):
         asked = 0
