@@ -238,11 +238,12 @@ def _losses(task: Task, exposures: Tensor, scenarios: ScenarioSet, engine: Compu
 
 def _finish(task: Task, weights: TailWeights, result: Array, device: str) -> Figures:
     fitted, levels = task.scenarios, len(task.levels)
-    cuts = np.cumsum([weights.size, min(_SAMPLE, fitted.count), fitted.loading.shape[-1]])
-    worst, sample, worst_basis, basis = np.split(result, cuts)
+    sampled = weights.size + min(_SAMPLE, fitted.count)
+    worst, sample, basis = result[: weights.size], result[weights.size : sampled], result[sampled:]
     if not np.isfinite(result).all():
         raise InputError("`returns` lead to price changes beyond the range of numbers: are they log returns?")
-    unit = _unit_losses(task, np.column_stack([worst_basis, basis.reshape(len(worst_basis), -1)]))
+    rows = fitted.loading.shape[-1]
+    unit = _unit_losses(task, np.column_stack([basis[:rows], basis[rows:].reshape(rows, -1)]))
     figures = worst @ weights.figures.numpy()
     errors = jackknife_error(worst, weights, fitted.count) * fitted.error_scale
     var, es = figures[:levels], np.maximum(figures[levels:], figures[:levels])

@@ -28,10 +28,8 @@ def window() -> torch.Tensor:
 def test_the_loop_gives_what_the_eager_kernel_gives(chosen: VarianceFilter, compiled: bool) -> None:
     returns = window()
     least = 0.01 * returns.square().mean(dim=-1)
-    if compiled:
-        found = fused_shocks(returns, chosen, least)
-    else:
-        found = _looped(shocks_loop, returns, chosen, least)
+    given = returns, chosen, least
+    found = fused_shocks(*given) if compiled else _looped(shocks_loop, *given)
     for ours, eager in zip(found, filtered_shocks(returns, chosen, least), strict=True):
         assert ours.numpy() == pytest.approx(eager.numpy(), rel=1e-12, abs=1e-300)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from nautilus_metal.bench.case import Case, Floor
+from nautilus_metal.bench.case import Case, Floor, NothingToCompareError
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.kernels.normals import standard_normals
 from nautilus_metal.risk import Book, Option, Position, RiskAssessment, assess
@@ -31,13 +31,15 @@ class PeerFigures(NamedTuple):
     es: list[float]
 
 
-def _prepare(engine: ComputeEngine, options: int, scenarios: int) -> Problem:
+def _prepare(engine: ComputeEngine, options: int, scenarios: int, assets: int = 0) -> Problem:
+    """Options on a fifth as many underlyings, and a plain position in each of `assets`, which these are among."""
     rng = np.random.default_rng(5)
-    names = [f"U{i}" for i in range(max(1, options // 5))]
+    names = [f"U{i}" for i in range(max(1, options // 5, assets))]
     returns = rng.normal(scale=0.008, size=(1000, 1)) + rng.normal(scale=0.012, size=(1000, len(names)))
-    positions = []
+    positions = [Position(name, float(rng.integers(-50, 200)), 100.0) for name in names[:assets]]
     for i in range(options):
-        terms = Option(names[i % len(names)], "call" if i % 2 else "put", strike=rng.uniform(80, 120), rate=_RATE,
+        underlying = names[i % max(1, options // 5)]
+        terms = Option(underlying, "call" if i % 2 else "put", strike=rng.uniform(80, 120), rate=_RATE,
                        expiry=rng.uniform(0.1, 1.0), volatility=rng.uniform(0.15, 0.4), spot=100.0)  # fmt: skip
         value = float(_price(np, _ndtr_numpy(), terms, np.float64(terms.spot), terms.expiry))
         positions.append(Position(f"O{i}", float(rng.integers(-20, 40)), value, multiplier=100, option=terms))
@@ -60,13 +62,15 @@ def _price(library: Any, ndtr: Callable[[Any], Any], terms: Option, spot: Any, y
 
 
 def _losses(library: Any, ndtr: Callable[[Any], Any], problem: Problem, normals: Any, factor: Any) -> Any:
-    """Losses of every scenario, one option after the other, which keeps the temporaries in the cache."""
+    """Losses of every scenario, one position after the other, which keeps the temporaries in the cache."""
     spots = dict(zip(problem.book.instruments, library.exp(factor @ normals), strict=True))
     total = 0.0
     for position in problem.book.positions:
         terms = position.option
-        assert terms is not None
-        value = _price(library, ndtr, terms, terms.spot * spots[terms.underlying], terms.expiry - _PERIOD)
+        if terms is None:
+            value = position.price * spots[position.instrument]
+        else:
+            value = _price(library, ndtr, terms, terms.spot * spots[terms.underlying], terms.expiry - _PERIOD)
         total = total - position.quantity * position.multiplier * (value - position.price)
     return total
 
@@ -110,6 +114,13 @@ def _check(_: Problem, ours: RiskAssessment, theirs: PeerFigures | RiskAssessmen
             assert abs(mine - its) <= 5 * 2**0.5 * error, f"{name} at {level}: {mine} and {its}, error {error}"
 
 
+def _prepare_on_cuda(engine: ComputeEngine, **size: int) -> Problem:
+    if engine.device.type != "cuda":
+        raise NothingToCompareError("an NVIDIA GPU is needed")
+    made = _prepare(engine, **size)
+    return made._replace(normals=made.normals.to(engine.device))
+
+
 CASES = (
     Case(
         name="option_book",
@@ -125,5 +136,19 @@ CASES = (
             lambda rates, size: rates.exponentiated(2 * size["options"] * size["scenarios"]),
         ),
         on_cpu=True,
+    ),
+    Case(
+        name="cuda_option_tick",
+        title="a tick of shares and options on the GPU, host included; ours with components, peers bare",
+        sizes=({"assets": 100, "options": 50, "scenarios": 1_000_000},),
+        quick=({"assets": 7, "options": 5, "scenarios": 2_000},),
+        prepare=_prepare_on_cuda,
+        ours=_assess,
+        peers={"torch eager, normals on the GPU": _torch},
+        check=_check,
+        floor=Floor(
+            "cached normals read once",
+            lambda rates, size: rates.moved(4.0 * size["assets"] * size["scenarios"]),
+        ),
     ),
 )
