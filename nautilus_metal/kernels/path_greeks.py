@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd import grad
 
+from nautilus_metal.kernels import black_scholes
 from nautilus_metal.kernels.closed_forms import Inputs
 from nautilus_metal.kernels.paths import Parameters, Paths
 
@@ -157,6 +158,21 @@ def exact_figures(x: Inputs, closed_form: ClosedForm) -> Tensor:
     hessian = [_derivative(row, leaves[0]) for row in delta]
     gamma = torch.stack([hessian[i][j] for i, j in pairs(len(delta))])
     return _rows(value, delta, gamma, vega, -maturity, rho)
+
+
+def forward_figures(x: Inputs, weights: Tensor) -> Tensor:
+    """The same for `closed_forms.forward`, which is linear in the prices: without carrying gradients back."""
+    delta = (weights * (-x.dividend_yield * x.expiry).exp()).expand_as(x.spot)
+    owned, flat = delta * x.spot, torch.zeros_like(x.spot)
+    gamma = flat.new_zeros(len(pairs(len(delta))), *x.expiry.shape)
+    return _rows(owned.sum(0), delta, gamma, flat, (x.dividend_yield * owned).sum(0), torch.zeros_like(x.expiry))
+
+
+def vanilla_figures(x: Inputs, strike: Tensor, sign: Tensor) -> Tensor:
+    """The same for `closed_forms.vanilla`, by Black and Scholes's own formulas."""
+    arguments = (x.spot[0], strike, x.expiry, x.rate, x.volatility[0], x.dividend_yield[0], sign)
+    found = black_scholes.greeks(*arguments)._asdict() | {"price": black_scholes.price(*arguments)}
+    return torch.stack([found[name] for name in names(1)])
 
 
 def _derivative(first: Tensor, leaf: Tensor) -> Tensor:

@@ -8,20 +8,21 @@ from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.kernels import closed_forms, payoffs
-from nautilus_metal.kernels.path_greeks import ClosedForm, Payoff
+from nautilus_metal.kernels.closed_forms import Inputs
+from nautilus_metal.kernels.path_greeks import ClosedForm, Payoff, exact_figures, forward_figures, vanilla_figures
 from nautilus_metal.kernels.paths import Paths
 from nautilus_metal.risk.pricing_terms import Terms
 
 Undiscounted = Callable[[Paths], Tensor]
-Pair = tuple[Payoff, ClosedForm]
+Pair = tuple[Payoff, Callable[[Inputs], Tensor]]
 
 
 def control_payoffs(terms: Terms, engine: ComputeEngine, steps: int) -> list[Pair]:
-    """Pairs of a payoff and its closed form; the weighted price itself always has one."""
+    """Pairs of a payoff and its exact figures, see `path_greeks.exact_figures`; the weighted price is always one."""
     weights = basket_weights(terms)
     moved = engine.upload(weights.unsqueeze(-1))
     found: list[Pair] = [
-        (discounted(lambda paths: (moved * paths.final).sum(0)), partial(closed_forms.forward, weights=weights))
+        (discounted(lambda paths: (moved * paths.final).sum(0)), partial(forward_figures, weights=weights))
     ]
     diffusion = terms.model == "black_scholes"
     if terms.style == "basket" and diffusion and bool(has_geometric_mean(terms).all()):
@@ -81,21 +82,24 @@ def _vanilla(terms: Terms, engine: ComputeEngine) -> Pair:
     strike = torch.where(terms.strike.isnan(), terms.inputs.spot[0], terms.strike)
     level, sign = engine.upload(strike.unsqueeze(-1)), on_device(terms, engine)[1]
     pay = discounted(lambda paths: payoffs.vanilla(paths.final[0], level, sign))
-    return pay, european_form(terms, strike)
+    if terms.model == "black_scholes":
+        return pay, partial(vanilla_figures, strike=strike, sign=terms.sign)
+    return pay, partial(exact_figures, closed_form=european_form(terms, strike))
 
 
 def _geometric_asian(terms: Terms, engine: ComputeEngine, steps: int) -> Pair:
     strike, sign = on_device(terms, engine)
     every = steps // terms.options["observations"]
     pay = discounted(lambda paths: payoffs.vanilla(payoffs.average(paths, "geometric", every), strike, sign))
-    return pay, geometric_asian_form(terms)
+    return pay, partial(exact_figures, closed_form=geometric_asian_form(terms))
 
 
 def _exchange(terms: Terms, engine: ComputeEngine) -> Pair:
     rho = float(terms.correlation[0, 1])
     sign = on_device(terms, engine)[1]
     pay = discounted(lambda paths: (sign * (paths.final[0] - paths.final[1])).clamp(min=0.0))
-    return pay, partial(closed_forms.exchange, sign=terms.sign, correlation=rho)
+    exact = partial(closed_forms.exchange, sign=terms.sign, correlation=rho)
+    return pay, partial(exact_figures, closed_form=exact)
 
 
 def _geometric_basket(terms: Terms, engine: ComputeEngine, weights: Tensor) -> Pair:
@@ -110,4 +114,5 @@ def _geometric_basket(terms: Terms, engine: ComputeEngine, weights: Tensor) -> P
         return payoffs.vanilla(size * (moved * paths.final.log()).sum(0).exp(), strike, sign)
 
     exact = partial(closed_forms.geometric_basket, strike=terms.strike, sign=terms.sign)
-    return discounted(pay), partial(exact, powers=powers, scale=scale, correlation=terms.correlation)
+    exact = partial(exact, powers=powers, scale=scale, correlation=terms.correlation)
+    return discounted(pay), partial(exact_figures, closed_form=exact)

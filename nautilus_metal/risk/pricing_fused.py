@@ -102,7 +102,7 @@ def _moments(
 
 def _between(rows: Array, centred: Array) -> Array:
     """Products of each figure between contract and controls, shape (1 + controls, 1 + controls, figures)."""
-    return np.asarray(np.einsum("afi,ij,bfj->abf", rows, centred, rows, optimize=True))
+    return np.asarray(np.einsum("afj,bfj->abf", rows @ centred, rows))
 
 
 class _Market(NamedTuple):

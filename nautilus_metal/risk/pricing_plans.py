@@ -14,7 +14,7 @@ from nautilus_metal.kernels import payoffs
 from nautilus_metal.kernels.heston import Heston, heston_factor, heston_paths
 from nautilus_metal.kernels.longstaff_schwartz import Policy, stopped_european, stopped_value
 from nautilus_metal.kernels.merton import Jumps, merton_paths
-from nautilus_metal.kernels.path_greeks import Payoff, Shape, exact_figures
+from nautilus_metal.kernels.path_greeks import Payoff, Shape
 from nautilus_metal.kernels.paths import Paths, black_scholes_paths
 from nautilus_metal.risk.pricing_checks import Array
 from nautilus_metal.risk.pricing_controls import (
@@ -61,7 +61,7 @@ def make_plan(terms: Terms, engine: ComputeEngine, payoff: Payoff | None = None)
     if terms.style == "lookback":
         extra += steps * (2 if terms.model == "merton" else 1)
     pairs = control_payoffs(terms, engine, steps) if terms.options["control_variates"] else []
-    controls = tuple(Control(p, Shape(), exact_figures(terms.inputs, exact)) for p, exact in pairs)
+    controls = tuple(Control(paid, Shape(), exact(terms.inputs)) for paid, exact in pairs)
     chosen = payoff or discounted(PAYOFFS[terms.style](terms, engine))
     ways = (simulate, factors, steps, extra)
     straight = None if extra else _walk(terms, steps)

@@ -11,7 +11,7 @@ from nautilus_metal.errors import InputError
 from nautilus_metal.kernels import black_scholes
 from nautilus_metal.kernels.gaussian import student_quantile
 from nautilus_metal.kernels.lattice import lattice
-from nautilus_metal.kernels.path_greeks import ClosedForm, exact_figures, names, pairs
+from nautilus_metal.kernels.path_greeks import ClosedForm, exact_figures, names, pairs, vanilla_figures
 from nautilus_metal.risk.pricing_checks import Array
 from nautilus_metal.risk.pricing_controls import european_form, geometric_asian_form
 from nautilus_metal.risk.pricing_fused import fused_sample
@@ -234,10 +234,7 @@ def _closed_form(request: Request) -> Route:
 
 def _black_scholes(terms: Terms) -> dict[str, Array]:
     """By their own formulas, which hold without any uncertainty too."""
-    x = terms.inputs
-    arguments = (x.spot[0], terms.strike, x.expiry, x.rate, x.volatility[0], x.dividend_yield[0], terms.sign)
-    figures = black_scholes.greeks(*arguments)._asdict() | {"price": black_scholes.price(*arguments)}
-    return {name: figures[name].numpy() for name in names(1)}
+    return dict(zip(names(1), vanilla_figures(terms.inputs, terms.strike, terms.sign).numpy(), strict=True))
 
 
 def _lattice(request: Request) -> Route:

@@ -1,0 +1,38 @@
+"""Figures by formulas are those that gradients give."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from nautilus_metal.kernels import closed_forms
+from nautilus_metal.kernels.closed_forms import Inputs
+from nautilus_metal.kernels.path_greeks import exact_figures, forward_figures, vanilla_figures
+
+
+def inputs(assets, contracts=5):
+    generator = torch.Generator().manual_seed(1)
+    spot, volatility, dividend, rate, expiry = (
+        low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64)
+        for low, high, shape in (
+            (80.0, 120.0, (assets, contracts)), (0.1, 0.6, (assets, contracts)), (0.0, 0.08, (assets, contracts)),
+            (-0.02, 0.09, (contracts,)), (0.05, 3.0, (contracts,)),
+        )
+    )  # fmt: skip
+    return Inputs(spot, volatility, rate, expiry, dividend)
+
+
+@pytest.mark.parametrize("assets", [1, 3])
+@pytest.mark.parametrize("each", [True, False])
+def test_forward(assets, each):
+    x = inputs(assets)
+    weights = torch.linspace(-0.4, 1.1, assets * 5 if each else assets, dtype=torch.float64).reshape(assets, -1)
+    expected = exact_figures(x, partial(closed_forms.forward, weights=weights))
+    torch.testing.assert_close(forward_figures(x, weights), expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_vanilla(sign):
+    x, strike, signs = inputs(1), torch.linspace(85.0, 115.0, 5, dtype=torch.float64), torch.full((5,), sign).double()
+    expected = exact_figures(x, partial(closed_forms.vanilla, strike=strike, sign=signs))
+    torch.testing.assert_close(vanilla_figures(x, strike, signs), expected, rtol=1e-11, atol=1e-11)
