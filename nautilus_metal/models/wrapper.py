@@ -4,7 +4,7 @@ import copy
 import logging
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nautilus_metal.engine import ComputeEngine, shared_engine, threads_for
 from nautilus_metal.engine.governor import cpu_of
 from nautilus_metal.engine.precision import whole_products
+from nautilus_metal.engine.threads import share, torch_alone
 from nautilus_metal.errors import InputError
 from nautilus_metal.models.fused_lstm import evaluated, handy_batch
 from nautilus_metal.models.memory import BatchSize, largest_batch
@@ -189,11 +190,28 @@ class MetalModelWrapper:
     def _evaluate(self, window: Tensor, engine: ComputeEngine) -> Tensor:
         model = self._copy_on(engine)
         size = min(self.batch_size or len(window), handy_batch(model, window, engine.device))
-        with threads_for(widest(self.model, window, min(size, len(window)))):
-            parts = [self._batch(part, model, engine) for part in window.split(size)]
-            made = torch.cat(parts).cpu()
+        parts = window.split(size)
+        if len(parts) > 1 and engine.device.type == "cpu":
+            made = self._side_by_side(parts, model, engine, widest(self.model, window, len(window)))
+        else:
+            with threads_for(widest(self.model, window, min(size, len(window)))):
+                made = torch.cat([self._batch(part, model, engine) for part in parts]).cpu()
         self.last_device = str(engine.device)
         return made
+
+    def _side_by_side(
+        self, parts: Sequence[Tensor], model: nn.Module, engine: ComputeEngine, elements: int
+    ) -> Tensor:
+        """Each part on one thread: the threads of a recurrent layer would wait for each other at every step."""
+        made: dict[int, Tensor] = {}
+
+        def work(k: int) -> None:
+            torch.set_num_threads(1)  # OpenMP has a number for each thread
+            made[k] = self._batch(parts[k], model, engine)
+
+        with torch_alone():
+            share(work, range(len(parts)), elements)
+        return torch.cat([made[k] for k in range(len(parts))])
 
     def _batch(self, window: Tensor, model: nn.Module, engine: ComputeEngine) -> Tensor:
         short = self._short if engine is self.engine else None

@@ -9,7 +9,7 @@ from torch import nn
 
 from nautilus_metal.bench.case import Case, Floor, Size
 from nautilus_metal.bench.rates import Rates
-from nautilus_metal.engine import ComputeEngine
+from nautilus_metal.engine import ComputeEngine, threads_for
 from nautilus_metal.engine.precision import whole_products
 from nautilus_metal.kernels.covariance import correlation
 from nautilus_metal.models import create_financial_lstm, create_metal_model_wrapper
@@ -49,7 +49,7 @@ def _history(engine: ComputeEngine, assets: int, periods: int) -> Problem:
 
 
 def _correlation(problem: Problem) -> np.ndarray:
-    with whole_products(problem.engine.device):
+    with whole_products(problem.engine.device), threads_for(0):  # on the host the product is numpy's, the rest little
         return problem.engine.download(correlation(problem.engine.upload(problem.exact, torch.float32)))
 
 
