@@ -20,7 +20,7 @@ def fit_degrees(squares: Tensor) -> float:
         Of returns of unit variance, shape (assets, periods); all elements are pooled but those of an asset that
         never moves.
     """
-    moving = squares.any(dim=-1)
+    moving = squares.amax(dim=-1) > 0  # several times faster than `any`
     squares = (squares if bool(moving.all()) else squares[moving]).to(torch.float32).flatten()
     count = len(squares)
     squares = pad(squares, (0, -count % _FACTORS)).view(_FACTORS, -1)

@@ -1,0 +1,34 @@
+"""Degrees of freedom against a search over the whole grid in float64."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from nautilus_metal.risk.degrees import DEGREES_GRID, fit_degrees
+
+
+def best(squares: torch.Tensor) -> float:
+    def likelihood(degrees: float) -> float:
+        constant = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - 0.5 * math.log(math.pi * (degrees - 2))
+        return constant - (degrees + 1) / 2 * float((squares / (degrees - 2)).log1p().mean())
+
+    return max(DEGREES_GRID, key=likelihood)
+
+
+@pytest.mark.parametrize("degrees", [2.2, 3.2, 4.5, 7.0, 25.0, 1e6])
+@pytest.mark.parametrize(("assets", "periods"), [(1, 3), (3, 101), (20, 1000)])
+def test_the_search_finds_the_best_of_the_grid(degrees: float, assets: int, periods: int) -> None:
+    drawn = np.random.default_rng(periods).standard_t(degrees, size=(assets, periods))
+    squares = torch.from_numpy(drawn).square()
+    squares = squares / squares.mean(dim=-1, keepdim=True)
+    assert fit_degrees(squares) == best(squares)
+    still = torch.cat([squares, torch.zeros(1, periods, dtype=torch.float64)])
+    assert fit_degrees(still) == best(squares)
+
+
+def test_a_square_without_measure_stays_finite() -> None:
+    squares = torch.ones(1, 1000, dtype=torch.float64)
+    squares[0, :8] = 1e8
+    assert fit_degrees(squares) == best(squares)
