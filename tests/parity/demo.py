@@ -1,7 +1,7 @@
-"""Small demo backtests that run under either version of NautilusTrader and return the logs of their events.
+"""Backtests that run under either version of NautilusTrader and return the logs of their events.
 
-``python -m tests.parity.demo`` under v1 writes `log_v1.json`, with which the test compares the installed host. Actors
-and strategies are one source; only instruments, quotes and the engine are made in the words of each host.
+Those of the folder `backtests`, on short periods (`scripts`), and two small ones here for messages that none of those
+has. ``python -m tests.parity.demo`` under v1 writes `log_v1.json`, with which the test compares the installed host.
 """
 
 import json
@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from nautilus_trader.model import InstrumentId, Money, Price, Quantity, QuoteTick, Venue
 
 from nautilus_metal.actors import (
     AllocationActor,
@@ -25,127 +26,116 @@ from nautilus_metal.actors import (
     ValidationActor,
     ValidationActorConfig,
 )
-from nautilus_metal.host import BarType, InstrumentId, OrderSide, Strategy, StrategyConfig
-from nautilus_metal.indicators import MetalBollingerBands, MetalMACD, MetalRSI
-from nautilus_metal.kernels import black_scholes
-from nautilus_metal.messages import (
-    ALLOCATION_TARGET_TOPIC,
-    FORECAST_TOPIC,
-    GREEKS_REPORT_TOPIC,
-    HEDGE_REQUEST_TOPIC,
-    MODEL_VERDICT_TOPIC,
-    RISK_BREACH_TOPIC,
-    RISK_REPORT_TOPIC,
-    Forecast,
-    RiskReport,
+from nautilus_metal.host import OrderSide
+from nautilus_metal.host.backtest import (
+    USD,
+    AccountType,
+    AssetClass,
+    Equity,
+    OmsType,
+    OptionContract,
+    OptionKind,
+    add_instruments,
+    make_bars,
+    no_fees,
+    silent_engine,
 )
+from nautilus_metal.host.version import MAJOR
+from nautilus_metal.kernels import black_scholes
 from strategies.hedger import Hedger, HedgerConfig
 from strategies.rebalancer import Rebalancer, RebalancerConfig
-from strategies.risk_scaled import RiskScaled, RiskScaledConfig
-from strategies.rsi_reversion import RSIReversion, RSIReversionConfig
 from strategies.short_straddle import ShortStraddle, ShortStraddleConfig
 from tests.actors.forecast_cases import save
-from tests.hosts import MAJOR
-
-if MAJOR == 1:
-    from tests.parity.host_v1 import Market
-else:
-    from tests.parity.host_v2 import Market
+from tests.parity.scripts import SCRIPTS
+from tests.parity.watcher import DAY, Watcher, daily
 
 FILE = Path(__file__).with_name("log_v1.json")
 A, B, C = (f"{name}.XNYS" for name in ("AAA", "BBB", "CCC"))
-TOPICS = (
-    RISK_REPORT_TOPIC,
-    RISK_BREACH_TOPIC,
-    GREEKS_REPORT_TOPIC,
-    HEDGE_REQUEST_TOPIC,
-    ALLOCATION_TARGET_TOPIC,
-    MODEL_VERDICT_TOPIC,
-    FORECAST_TOPIC,
-)
-NOT_COMPARED = ("milliseconds", "pool_hit_rate", "checkpoint")  # wall time, the pool's past, and a file
-DAY = 86_400 * 10**9
+VENUE, ONE, SIZE = Venue("XNYS"), Quantity.from_int(1), Quantity.from_int(10**6)
 CPU = MetalEngineConfig(device="cpu")
 
 
-class Watcher(Strategy):
-    """Notes the outputs of indicators at each bar, all messages, and its positions when one of its orders fills.
+class Market:
+    """One venue with stocks and options, at daily prices."""
 
-    It sells an instrument at its first bar.
-    """
+    def __init__(self) -> None:
+        self.engine, self._instruments, self._data = silent_engine(), [], []
+        self.engine.add_venue(
+            venue=VENUE,
+            oms_type=OmsType.NETTING,
+            account_type=AccountType.MARGIN,
+            starting_balances=[Money(10_000_000, USD)],
+            fee_model=no_fees(),
+        )
 
-    def __init__(self, log: list[list[Any]], shown: str, sold: str | None = None) -> None:
-        super().__init__(StrategyConfig(strategy_id="Watcher", order_id_tag="000"))
-        self.log_rows, self.shown, self.sold = log, shown, sold
-        self.rsi, self.macd, self.bands = MetalRSI(14), MetalMACD(12, 26, 9), MetalBollingerBands(20, 2.0)
+    def stock(self, name: str, closes: Any, quoted: bool = False) -> None:
+        """Add a stock with daily bars, and quotes around their closes a second later."""
+        one = InstrumentId.from_str(name)
+        stock = Equity(
+            instrument_id=one,
+            raw_symbol=one.symbol,
+            currency=USD,
+            price_precision=2,
+            price_increment=Price.from_str("0.01"),
+            lot_size=ONE,
+            ts_event=0,
+            ts_init=0,
+        )
+        days = np.arange(1, len(closes) + 1) * DAY
+        self._instruments.append(stock)
+        self._data.append(make_bars(daily(name), stock, [closes] * 4, np.full(len(closes), 1e6), days))
+        if quoted:
+            self._quote(stock, closes.tolist(), 0.01, 10**9)
 
-    def on_start(self) -> None:
-        for one in (self.rsi, self.macd, self.bands):
-            self.register_indicator_for_bars(daily(self.shown), one)
-        for name in dict.fromkeys([self.shown, self.sold or self.shown]):
-            self.subscribe_bars(daily(name))
-        for topic in TOPICS:
-            self.msgbus.subscribe(topic, self.on_message)
+    def option(self, name: str, kind: str, strike: float, expiry: int, premiums: list[float]) -> None:
+        """Add an option with daily quotes around its premium."""
+        one = InstrumentId.from_str(name)
+        option = OptionContract(
+            instrument_id=one,
+            raw_symbol=one.symbol,
+            asset_class=AssetClass.EQUITY,
+            currency=USD,
+            price_precision=4,
+            price_increment=Price.from_str("0.0001"),
+            multiplier=Quantity.from_int(100),
+            lot_size=ONE,
+            underlying="AAA",
+            option_kind=OptionKind.CALL if kind == "call" else OptionKind.PUT,
+            strike_price=Price(strike, 2),
+            activation_ns=0,
+            expiration_ns=expiry * DAY,
+            ts_event=0,
+            ts_init=0,
+        )
+        self._instruments.append(option)
+        self._quote(option, premiums, 0.005)
 
-    def on_bar(self, bar: Any) -> None:
-        name = str(bar.bar_type.instrument_id)
-        if name == self.shown:
-            values = [self.rsi.value, self.macd.value, self.macd.signal, self.bands.upper, self.bands.lower]
-            self.note(bar.ts_event, "indicators", [None if np.isnan(value) else value for value in values])
-        if name == self.sold:
-            instrument, self.sold = self.cache.instrument(InstrumentId.from_str(name)), None
-            self.submit_order(self.order_factory.market(instrument.id, OrderSide.SELL, instrument.make_qty(300)))
+    def _quote(self, instrument: Any, prices: list[float], half: float, late: int = 0) -> None:
+        make = instrument.make_price
+        rows = [(make(price - half), make(price + half), day * DAY + late) for day, price in enumerate(prices, 1)]
+        self._data.append([QuoteTick(instrument.id, bid, ask, SIZE, SIZE, ts, ts) for bid, ask, ts in rows])
 
-    def on_order_filled(self, event: Any) -> None:
-        held = {str(one.instrument_id): [one.signed_qty, one.avg_px_open] for one in self.cache.positions_open()}
-        self.note(event.ts_event, "positions", held)
-
-    def on_message(self, message: Any) -> None:
-        if isinstance(message, RiskReport | Forecast) and message.ts_init // DAY % 5:  # enough for a file
-            return
-        row = {name: value for name, value in message.to_dict().items() if name not in NOT_COMPARED}
-        self.note(message.ts_init, type(message).__name__, row)
-
-    def note(self, ts: int, kind: str, figures: Any) -> None:
-        self.log_rows.append([ts, kind, figures])
-
-
-def daily(name: str) -> BarType:
-    """Daily bars of an instrument."""
-    return BarType.from_str(f"{name}-1-DAY-LAST-EXTERNAL")
+    def run(self, actors: list[Any], strategies: list[Any], log: list[list[Any]]) -> None:
+        """Run, note all orders at the end, and let go."""
+        add_instruments(self.engine, self._instruments)
+        for data in self._data:
+            self.engine.add_data(data)
+        for actor in actors:
+            self.engine.add_actor(actor)
+        for strategy in strategies:
+            self.engine.add_strategy(strategy)
+        self.engine.run()
+        for order in self.engine.cache.orders():
+            signed = float(order.filled_qty) * (1 if order.side == OrderSide.BUY else -1)
+            facts = [str(order.strategy_id), str(order.instrument_id), order.tags, signed, float(order.avg_px or 0)]
+            log.append([order.ts_last, "order", facts])
+        self.engine.dispose()
 
 
 def walks(seed: int, days: int, *sigmas: float) -> list[np.ndarray]:
     """Closes on cents."""
     steps = np.random.default_rng(seed).normal(scale=np.array(sigmas)[:, None], size=(len(sigmas), days))
     return [np.round(100.0 * np.exp(np.cumsum(row)), 2) for row in steps]
-
-
-def demo() -> list[list[Any]]:
-    """Indicators, two strategies of this project, the RiskActor with a limit."""
-    log: list[list[Any]] = []
-    market = Market()
-    for name, closes in zip((A, B, C), walks(5, 300, 0.012, 0.02, 0.015), strict=True):
-        market.stock(name, closes)
-    risk = RiskActorConfig(
-        bar_types=tuple(map(daily, (A, B, C))),
-        window=150,
-        min_observations=100,
-        scenarios=4_096,
-        levels=(0.95, 0.99),
-        seed=11,
-        var_limit={0.99: 3_000.0},
-    )
-    reversion = RSIReversionConfig(bar_types=(daily(A),), notional=100_000.0, order_id_tag="001")
-    trend = RiskScaledConfig(
-        bar_types=(daily(C),), var_budget=3_000.0, slow=60, notional=100_000.0, order_id_tag="002"
-    )
-    market.run(
-        [MetalEngineActor(CPU), RiskActor(risk)],
-        [Watcher(log, A, sold=B), RSIReversion(reversion), RiskScaled(trend)],
-        log,
-    )
-    return log
 
 
 def hedge() -> list[list[Any]]:
@@ -214,7 +204,7 @@ def watch() -> list[list[Any]]:
     return log
 
 
-DEMOS = {"demo": demo, "hedge": hedge, "watch": watch}
+DEMOS = SCRIPTS | {"hedge": hedge, "watch": watch}
 
 
 def run(name: str) -> list[list[Any]]:

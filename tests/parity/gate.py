@@ -23,13 +23,11 @@ from nautilus_metal.actors import (
 from nautilus_metal.actors.gate_messages import GATE_DECISION_TOPIC
 from nautilus_metal.host import InstrumentId, OrderSide, Strategy, StrategyConfig
 from tests.hosts import MAJOR
-from tests.parity.demo import daily, walks
+from tests.parity.demo import Market, daily, walks
 
 if MAJOR == 1:
-    from tests.parity.host_v1 import Market
     from tests.parity.host_v1_orders import TriggerType, cancel, change, send_list
 else:
-    from tests.parity.host_v2 import Market
     from tests.parity.host_v2_orders import TriggerType, cancel, change, send_list
 
 FILE = Path(__file__).with_name("log_gate_v1.json")
