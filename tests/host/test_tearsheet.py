@@ -8,7 +8,7 @@ import pytest
 from nautilus_trader.analysis.tearsheet import create_tearsheet
 
 from nautilus_metal.actors import RiskActor, RiskActorConfig
-from nautilus_metal.host.v1_tearsheet import CHART, REPORTS, add_risk_to_tearsheet
+from nautilus_metal.host.tearsheet import CHART, REPORTS, add_risk_to_tearsheet
 from tests.actors.conftest import Script, System, bar_type, walk
 
 NAMES = ("AAA.XNYS", "BBB.XNYS")

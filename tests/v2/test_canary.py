@@ -4,6 +4,7 @@ Each message says what to look at.
 """
 
 import asyncio
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ import talib
 from nautilus_trader.backtest import BacktestEngine
 from nautilus_trader.common import DataActor, DataActorConfig
 from nautilus_trader.indicators import RelativeStrengthIndex
-from nautilus_trader.model import ActorId, CustomData, DataType
+from nautilus_trader.model import AccountType, ActorId, CustomData, DataType, Money, OmsType, Venue
 from nautilus_trader.trading import Strategy
 
+from nautilus_metal.host.backtest import no_fees, silent_engine
 from nautilus_metal.messages import RiskBreach
-from tests.v2.conftest import Script, bar_type, walk
+from tests.v2.conftest import DAY, USD, VENUE, Script, bar_type, bars, equity, walk
 
 NAME = "AAA.XNYS"
 
@@ -153,3 +155,66 @@ def test_a_backtests_clock_can_be_set_and_no_loop_is_needed(system):
 
     system().add(NAME, walk(1, 3)).run([Clocked()])
     assert seen == ["no loop"], "host.v2_runtime.event_loop tells a backtest from a live system by `set_time`"
+
+
+@pytest.fixture
+def bare():
+    engine = silent_engine()
+    yield engine
+    engine.dispose()
+
+
+def test_the_constructor_of_a_venue_takes_what_the_backtests_give_it(bare):
+    bare.add_venue(
+        venue=Venue("SIM"),
+        oms_type=OmsType.HEDGING,
+        account_type=AccountType.MARGIN,
+        base_currency=USD,
+        starting_balances=[Money(1_000, USD)],
+        default_leverage=10,
+        fee_model=no_fees(),
+    )
+    assert bare.list_venues() == [Venue("SIM")], "v2 has other arguments for a venue: see host.v2_backtest"
+
+
+def test_positions_of_a_hedging_account_are_named_by_time(bare):
+    bare.add_venue(VENUE, OmsType.HEDGING, AccountType.MARGIN, [Money(10_000_000, USD)], fee_model=no_fees())
+    bare.add_instrument(equity(NAME))
+    bare.add_data(bars(equity(NAME), walk(1, 10)))
+    bare.add_strategy(Script({NAME: {5: 10}}))
+    bare.run()
+    names = [str(one.id) for one in bare.cache.positions()]
+    assert names == ["P-19700106-000000-001-001-1"], "v2 names positions otherwise: see host.v2_order"
+
+
+def test_a_backtest_serves_no_history(system):
+    got: list = []
+
+    class Asking(Ear):
+        def on_bar(self, bar) -> None:
+            self.calls.append(1)
+            if len(self.calls) == 10:
+                self.request_bars(bar_type(NAME), start=datetime.fromtimestamp(2 * DAY / 1e9, UTC))
+
+        def on_historical_bars(self, bars) -> None:
+            got.extend(bars)
+
+    asking = Asking()
+    system().add(NAME, walk(1, 20)).run([asking])
+    assert len(asking.calls) == 20
+    assert got == [], "v2's backtests serve requests now: host.v2_catalog_node.CatalogHistory may go"
+
+
+def test_a_running_engine_answers_nothing(system):
+    said: list = []
+    one = system().add(NAME, walk(1, 3))
+
+    class Curious(Ear):
+        def on_bar(self, bar) -> None:
+            try:
+                said.append(one.engine.portfolio)
+            except RuntimeError as error:
+                said.append(str(error))
+
+    one.run([Curious()])
+    assert said == ["Already mutably borrowed"] * 3, "v2's engine can be asked as it runs: see host.v2_tearsheet"
