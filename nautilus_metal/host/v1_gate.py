@@ -8,8 +8,9 @@ from nautilus_trader.execution.messages import ModifyOrder, SubmitOrder, SubmitO
 from nautilus_trader.model.enums import OrderSide, TradingState
 from nautilus_trader.model.events import OrderUpdated
 from nautilus_trader.risk.engine import RiskEngine
-from nautilus_trader.trading.controller import Controller
+from nautilus_trader.trading.controller import Controller as HostController
 
+from nautilus_metal.errors import InputError
 from nautilus_metal.host.orders import Judge, OrderIntent, Ruling, Sizes
 from nautilus_metal.host.working_orders import WorkingOrders
 
@@ -134,6 +135,28 @@ class OrderRoute:
         checks = (risk._check_order, order), (risk._check_orders_risk, [order])
         if risk.is_bypassed or all(check(instrument, checked) for check, checked in checks):
             risk._order_submit_throttler.send(command)
+
+
+class Controller(HostController):
+    """The host's, which would find out at its first look that it has no trader.
+
+    Parameters
+    ----------
+    trader : Trader
+        Of the system.
+    config : ActorConfig, optional
+        The settings.
+
+    Raises
+    ------
+    InputError
+        If there is no trader.
+    """
+
+    def __init__(self, trader: Any, config: Any = None) -> None:
+        if trader is None:
+            raise InputError("`trader` must be that of the system, as `engine.trader`, was None")
+        super().__init__(trader, config)
 
 
 def trading_state(trader: Any) -> str:

@@ -194,6 +194,11 @@ def test_wrong_settings(system, options, message):
         RiskController(system().engine.trader, RiskControllerConfig(**options))
 
 
+def test_it_must_have_a_trader():
+    with pytest.raises(InputError, match="`trader` must be that of the system"):
+        RiskController(config=RiskControllerConfig())
+
+
 def test_it_hears_the_topic_of_reports(controlled):
     controller, _, _ = controlled(var_limit={0.99: 100.0})
     assert controller.msgbus.is_subscribed(RISK_REPORT_TOPIC, controller._on_report)
