@@ -11,11 +11,15 @@ STAMP_V2 := $(VENV_V2)/.installed
 demo: $(STAMP)
 	$(BIN)/nautilus-metal backtest portfolio_risk
 
+# By two processes at a time (`make test WORKERS=4` for more), the tests of a file in one of them.
+WORKERS := 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # The suite on a simulated Apple GPU (tests/mps_sim), with the newest table of MPS operators, then the oldest.
-MPS := $(BIN)/python -m pytest --device mps
+MPS := $(PYTEST) --device mps
 
 test-mps: $(STAMP)
 	$(MPS)
