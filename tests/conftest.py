@@ -28,6 +28,9 @@ HOST_ONLY = (
     *("risk/test_pricing", "risk/test_study", "risk/test_team", "risk/test_validation"),
 )
 os.environ.pop("PYTORCH_ENABLE_MPS_FALLBACK", None)  # it would hide gaps; torch reads it when it is imported
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # processes side by side would wait for each other's threads
+    share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

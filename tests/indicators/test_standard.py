@@ -41,6 +41,11 @@ def walk(level=100.0, move=1.0, bars=600, seed=0):
     return level + move * np.random.default_rng(seed).normal(size=bars).cumsum()
 
 
+def named(part: object) -> str | None:
+    """Name a test by what is the same in every process, which a function's address is not."""
+    return None if callable(part) else repr(part)
+
+
 REFERENCES = [
     (MetalRSI(), lambda x: [talib.RSI(x, 14)], 14),
     (MetalRSI(5), lambda x: [talib.RSI(x, 5)], 5),
@@ -51,7 +56,7 @@ REFERENCES = [
 ]
 
 
-@pytest.mark.parametrize(("indicator", "reference", "first"), REFERENCES, ids=lambda part: None if callable(part) else repr(part))
+@pytest.mark.parametrize(("indicator", "reference", "first"), REFERENCES, ids=named)
 @pytest.mark.parametrize(("level", "move"), [(100.0, 1.0), (0.0, 1.0), (1e5, 1e-2)])
 def test_equals_talib(indicator, reference, first, level, move, cpu):
     x = walk(level, move)
