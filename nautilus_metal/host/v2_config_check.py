@@ -75,6 +75,8 @@ class NodeConfig:
         With their configs made.
     actors, strategies, exec_algorithms : list
         Importable configs.
+    controller : ImportableControllerConfig or None
+        The node's.
     """
 
     host: LiveNodeConfig = field(default_factory=LiveNodeConfig)
@@ -83,6 +85,7 @@ class NodeConfig:
     actors: list[Any] = field(default_factory=list)
     strategies: list[Any] = field(default_factory=list)
     exec_algorithms: list[Any] = field(default_factory=list)
+    controller: Any = None
 
     @property
     def trader_id(self) -> Any:
@@ -108,7 +111,7 @@ class NodeSettings(Checks):
         section = section_of(LiveNodeConfig)
         for name, value in settings.items():
             if name == "controller":
-                host[name] = self.importable(name, value, _PARTS[name])
+                parts[name] = self.importable(name, value, _PARTS[name])
             elif name in _PARTS:
                 parts[name] = self.each(name, value, list, partial(self.importable, kind=_PARTS[name]))
             elif name in _CLIENTS:
@@ -124,10 +127,7 @@ class NodeSettings(Checks):
         if self.wrong:
             return None
         for name, part in ready.items():
-            if isinstance(part, list):
-                parts[name] = [*part, *parts.get(name, [])]
-            else:
-                host[name] = part
+            parts[name] = [*part, *parts.get(name, [])] if isinstance(part, list) else part
         return NodeConfig(LiveNodeConfig(**host), **parts)
 
     def importable(self, key: str, value: Any, kind: _Kind) -> Any:

@@ -122,6 +122,8 @@ class LiveNode:
                 builder = builder.add_simulated_exec_client(client.name, factory, client.config)
             else:
                 builder = builder.add_exec_client(client.name, _factory_of(client), client.config)
+        if config.controller is not None:
+            builder = builder.with_controller(config.controller)
         node = builder.build()
         for add, parts in (
             (node.add_exec_algorithm_from_config, config.exec_algorithms),

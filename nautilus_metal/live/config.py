@@ -93,12 +93,15 @@ def live_config(
 
 
 def node_config(settings: Mapping[str, Any], name: str = "the config") -> Any:
-    """Make a `TradingNodeConfig` of settings as a file has them.
+    """Make the config of a `LiveNode` of settings as a file has them.
+
+    That is a `TradingNodeConfig`; under NautilusTrader v2, which has none, a class of this package.
 
     Parameters
     ----------
     settings : mapping
-        Keys of `TradingNodeConfig`, and "metal": a table of `live_config`'s arguments.
+        Keys of `TradingNodeConfig`, and "metal": a table of `live_config`'s arguments. v2 takes the keys of its own
+        `LiveNodeConfig` as well, and refuses those of v1 that it has nothing for.
     name : str
         How a message calls the settings.
 

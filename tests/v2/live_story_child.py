@@ -1,6 +1,7 @@
 """The story of a live node under v2, in a process of its own: ``python -m tests.v2.live_story_child FOLDER``.
 
-It trades, crosses its limit, loses its device and has it again, stops, and starts anew from its state.
+It trades, crosses its limit by what its gate lets through as a hedge, is denied more, loses its device and has it
+again, stops, and starts anew from its state.
 """
 
 import json
@@ -25,6 +26,8 @@ HEARD = {
     "stale": RISK_STALE_TOPIC,
     "engine": ENGINE_EVENT_TOPIC,
     "fills": "events.fills.*",
+    "orders": "events.order.*",
+    "risk": "events.risk",
 }
 
 
@@ -43,19 +46,21 @@ class Desk(Strategy):
         if self.steps and self.count >= self.steps[0][0] and self.steps[0][1]():
             self.steps.pop(0)[2](self)
 
-    def trade(self, quantity: int) -> None:
+    def trade(self, quantity: int, **options: Any) -> None:
         side = OrderSide.BUY if quantity > 0 else OrderSide.SELL
         name, size = InstrumentId.from_str(NAMES[0]), Quantity.from_int(abs(quantity))
-        self.submit_order(self.order_factory.market(name, side, size))
+        self.submit_order(self.order_factory.market(name, side, size, **options))
 
 
 def live(desk: Desk, until: Callable[[dict[str, list[Any]]], bool], folder: str, **risk: Any) -> dict[str, list[Any]]:
     """Run a node with a desk and a RiskActor until something holds; return what was heard."""
     wanted = settings(strategies=[])
-    wanted["data_clients"]["REPLAY"]["config"] |= {"speed": 2.0, "shut_down_after": None}
+    wanted["data_clients"]["REPLAY"]["config"] |= {"speed": 2.0, "repeat": 3, "shut_down_after": None}
     wanted["exec_clients"]["SIM"]["config"]["starting_balances"] = ["1_000_000_000 USD"]
     limits = {"levels": [0.95, 0.99], "var_limit": {"0.99": LIMIT}}
     wanted["metal"]["risk"] |= limits | {"state_path": f"{folder}/risk.state", "keep_scenarios": True} | risk
+    wanted["metal"] |= {"gate": {"var_limit": {"0.99": LIMIT}, "hedge_tags": ["hedge"]}}
+    wanted["metal"] |= {"controller": {"var_limit": {"0.99": LIMIT}, "halt_after_reports": 1_000_000}}
     heard: dict[str, list[Any]] = {name: [] for name in HEARD}
     with LiveNode(node_config(wanted)) as node:
         node.node.add_strategy(desk)
@@ -64,6 +69,10 @@ def live(desk: Desk, until: Callable[[dict[str, list[Any]]], bool], folder: str,
         heard["in_time"] = [node.run(until=lambda: until(heard), timeout=60.0)]
         heard["open"] = node.node.cache.positions_open()
     return heard
+
+
+def denied(heard: dict[str, list[Any]]) -> list[str]:
+    return [event.reason for event in heard["orders"] if type(event).__name__ == "OrderDenied"]
 
 
 def main(folder: str) -> None:
@@ -85,12 +94,13 @@ def main(folder: str) -> None:
         desk.trade(1_000)
 
     def breach(desk: Desk) -> None:
-        desk.trade(100_000)
+        desk.trade(100_000, tags=["hedge"])
 
     steps = [
-        (3, lambda: True, pretend),
+        (5, lambda: bool(first["reports"]), pretend),
         (8, lambda: bool(first["fills"]), breach),
-        (12, lambda: bool(first["breaches"]), lambda _: broken.__setitem__(0, True)),
+        (10, lambda: bool(first["breaches"]), lambda desk: desk.trade(50_000)),
+        (12, lambda: bool(denied(first)), lambda _: broken.__setitem__(0, True)),
         (14, lambda: bool(first["engine"]), lambda _: broken.__setitem__(0, False)),
     ]
 
@@ -107,7 +117,7 @@ def main(folder: str) -> None:
         second.update(heard)
         return bool(heard["reports"]) and bool(heard["reports"][-1].positions)
 
-    anew = Desk([(1, lambda: bool(second["reports"]), lambda desk: desk.trade(101_000))])
+    anew = Desk([(1, lambda: bool(second["reports"]), lambda desk: desk.trade(101_000, tags=["hedge"]))])
     again = live(anew, until_held, folder, warm_up=False)
     devices = [report.device for report in heard["reports"] if report.positions]
     facts = {
@@ -115,6 +125,8 @@ def main(folder: str) -> None:
         "breaches": [breach.state for breach in heard["breaches"]],
         "engine": [event.state for event in heard["engine"]],
         "devices": [devices[0], devices[-1], *sorted(set(devices))],
+        "denied": denied(heard),
+        "states": [event.state.name for event in heard["risk"]],
         "stale": len(heard["stale"]),
         "open": len(heard["open"]),
         "fills": [float(fill.last_qty) for fill in heard["fills"]],

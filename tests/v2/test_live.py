@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nautilus_metal.cli import main
 from tests.v2.replay_market import BARS, settings
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,7 @@ def test_a_node_with_data_history_and_the_sandbox():
     assert seen["hedges"] == ["AAA.XNYS"]
 
 
+@pytest.mark.slow
 def test_the_story_of_a_node_from_its_first_order_to_a_restart(tmp_path):
     done = child(str(tmp_path), module="tests.v2.live_story_child")
     assert done.returncode == 0, done.stderr
@@ -58,6 +60,9 @@ def test_the_story_of_a_node_from_its_first_order_to_a_restart(tmp_path):
     assert seen["in_time"] == [[True], [True]]
     assert seen["fills"] == [1_000.0, 100_000.0]
     assert seen["breaches"] == ["breach"]
+    assert len(seen["denied"]) == 1
+    assert seen["denied"][0].startswith("RISK_GATE: 99% VaR would be ")
+    assert seen["states"] == ["REDUCING"]
     assert seen["engine"] == ["degraded", "restored"]
     assert seen["devices"] == ["cuda:0", "cuda:0", "cpu", "cuda:0"], "first, last and all devices of the reports"
     assert (seen["stale"], seen["open"], seen["threads"]) == (0, 1, 0)
@@ -96,17 +101,16 @@ def test_the_command_runs_a_file_to_the_end_of_its_replay(file):
     assert int(last[2]) > 10, "the sandbox fills little: look at its quotes"
 
 
-def test_the_command_checks_a_file(file):
-    done = command(file(), "--check")
-    out, _ = done.communicate(timeout=120)
-    assert (done.returncode, out.strip().endswith("node.json is right")) == (0, True)
-    done = command(file(trader="A-001", timeout_connection="soon"), "--check")
-    _, err = done.communicate(timeout=120)
-    assert done.returncode == 2
-    assert "trader: unknown key, did you mean trader_id?" in err
-    assert "timeout_connection: must be float, was 'soon'" in err
+def test_the_command_checks_a_file(file, capsys):
+    assert main(["live", str(file()), "--check"]) == 0
+    assert capsys.readouterr().out.strip().endswith("node.json is right")
+    assert main(["live", str(file(trader="A-001", timeout_connection="soon")), "--check"]) == 2
+    said = capsys.readouterr().err
+    assert "trader: unknown key, did you mean trader_id?" in said
+    assert "timeout_connection: must be float, was 'soon'" in said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_it_clean(file, number):
