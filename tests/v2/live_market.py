@@ -122,7 +122,8 @@ async def main() -> None:
     run = asyncio.ensure_future(node.run_async())
     for _ in range(int(SECONDS / 0.02)):
         await asyncio.sleep(0.02)
-        if run.done() or (buyer.bars == BARS and buyer.reports and buyer.reports[-1].skipped == 0):
+        last = buyer.reports[-1] if buyer.reports else None
+        if run.done() or (buyer.bars == BARS and last and last.positions and last.skipped == 0):
             break
     await asyncio.sleep(0.2)
     node.handle().stop()
