@@ -29,7 +29,8 @@ test-mps: $(STAMP)
 # tests/parity there: its hedges by scenarios, the same code under both versions, take minutes.
 test-v2: $(STAMP_V2)
 	$(VENV_V2)/bin/python -m pytest tests/v2 tests/parity tests/host tests/test_messages.py tests/test_package.py \
-	  tests/backtests strategies --deselect tests/backtests/test_option_hedge.py::test_option_hedge_end_to_end
+	  tests/backtests tests/strategies strategies \
+	  --deselect tests/backtests/test_option_hedge.py::test_option_hedge_end_to_end
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nautilus_trader.backtest.config import BacktestEngineConfig
-from nautilus_trader.backtest.engine import BacktestEngine
-from nautilus_trader.config import LoggingConfig
-from nautilus_trader.model.currencies import USD
-from nautilus_trader.model.data import Bar, BarType
-from nautilus_trader.model.enums import AccountType, OmsType
-from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
-from nautilus_trader.model.instruments import Equity
-from nautilus_trader.model.objects import Money, Price, Quantity
+from nautilus_trader.model import BarType, InstrumentId, Money, Price, Quantity, Symbol, Venue
+
+from nautilus_metal.host.backtest import (
+    USD,
+    AccountType,
+    Equity,
+    OmsType,
+    fills_of,
+    make_bars,
+    no_fees,
+    silent_engine,
+)
 
 VENUE = Venue("SIM")
 DAY = 86_400 * 10**9
@@ -35,21 +38,28 @@ class Bench:
     """
 
     def __init__(self, prices: Mapping[str, Any], oms: OmsType, volume: float = 1e9) -> None:
-        self.engine = BacktestEngine(
-            BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False)
+        self.engine = silent_engine()
+        self.engine.add_venue(
+            venue=VENUE,
+            oms_type=oms,
+            account_type=AccountType.MARGIN,
+            starting_balances=[Money(10_000_000, USD)],
+            base_currency=USD,
+            default_leverage=Decimal(10),
+            fee_model=no_fees(),
         )
-        self.engine.add_venue(VENUE, oms, AccountType.MARGIN, [Money(10_000_000, USD)], USD, Decimal(10))
         self.fills: list[tuple[int, str, float, float]] = []
         for name, closes in prices.items():
             self._add(name, np.asarray(closes, dtype=np.float64), volume)
         self.engine.sort_data()
-        self.engine.kernel.msgbus.subscribe("events.fills.*", self._on_fill)
 
     def run(self, *parts: Any) -> "Bench":
         """Add strategies, then run to the end of the data."""
         for part in parts:
             self.engine.add_strategy(part)
         self.engine.run()
+        for fill in fills_of(self.engine.cache):
+            self._on_fill(fill)
         return self
 
     def quantity(self, name: str) -> float:
@@ -66,17 +76,21 @@ class Bench:
         return held
 
     def _add(self, name: str, closes: np.ndarray, volume: float) -> None:
-        self.engine.add_instrument(
-            Equity(
-                InstrumentId(Symbol(name), VENUE), Symbol(name), USD, 4, Price(0.0001, 4), Quantity.from_int(1), 0, 0
-            )
+        one = InstrumentId(Symbol(name), VENUE)
+        instrument = Equity(
+            instrument_id=one,
+            raw_symbol=one.symbol,
+            currency=USD,
+            price_precision=4,
+            price_increment=Price(0.0001, 4),
+            lot_size=Quantity.from_int(1),
+            ts_event=0,
+            ts_init=0,
         )
+        self.engine.add_instrument(instrument)
         if len(closes):
-            ts = (np.arange(len(closes)) + 1).astype(np.uint64) * DAY
-            columns = [closes.copy() for _ in range(4)]
-            bars = Bar.from_raw_arrays_to_list(
-                bar_type_of(name), 4, 0, *columns, np.full(len(closes), volume), ts, ts.copy()
-            )
+            days = (np.arange(len(closes)) + 1) * DAY
+            bars = make_bars(bar_type_of(name), instrument, [closes] * 4, np.full(len(closes), volume), days)
             self.engine.add_data(bars, sort=False)
 
     def _on_fill(self, event: Any) -> None:
