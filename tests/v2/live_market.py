@@ -122,15 +122,15 @@ async def main() -> None:
     run = asyncio.ensure_future(node.run_async())
     for _ in range(int(SECONDS / 0.02)):
         await asyncio.sleep(0.02)
-        last = buyer.reports[-1] if buyer.reports else None
-        if run.done() or (buyer.bars == BARS and last and last.positions and last.skipped == 0):
+        asked = sum(1 + report.skipped for report in buyer.reports)
+        if run.done() or (buyer.bars == BARS and asked >= BARS and buyer.reports[-1].positions):
             break
     await asyncio.sleep(0.2)
     node.handle().stop()
     await run
     node.dispose()
     last = buyer.reports[-1]
-    facts = {"bars": buyer.bars, "fills": buyer.fills, "reports": len(buyer.reports)}
+    facts = {"bars": buyer.bars, "fills": buyer.fills, "asked": sum(1 + report.skipped for report in buyer.reports)}
     facts |= {"var": last.var(0.95), "quantity": last.positions[NAME]["quantity"], "hedges": list(hedge.last_results)}
     print(json.dumps(facts))
 
