@@ -8,7 +8,7 @@ busy machine), once a machine: numba keeps its work beside the source, or in the
 written, and a later process takes 1 s, most of it to import numba.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,6 +92,8 @@ def fused_history(
         If the engine is closed.
     """
     outputs = np.empty((LOOPS[name].outputs, len(settings), *history.shape))
+    if history.size <= _PART and len(settings) == 1:  # as of one series, where every microsecond is seen
+        return tuple(outputs) if _fill_at_once(name, history, settings[0], outputs, engine) else None
     wanted = [Wanted(name, setting, tuple(outputs[:, i])) for i, setting in enumerate(settings)]
     return tuple(outputs) if fill_histories(history, wanted, engine) else None
 
@@ -118,26 +120,13 @@ def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngi
     DeviceError
         If the engine is closed.
     """
-    engine = engine or shared_engine()
-    engine.synchronize()
     elements = history.size * len(wanted)
-    kernels = fused_kernels(engine.device, "numba") if elements else None
-    if kernels is None:
+    loops = _loops({one.name for one in wanted}, elements, engine)
+    if loops is None:
         return False
-    names = {one.name for one in wanted}
-    if elements < LEAST and not names <= kernels.verdicts.keys():
-        return False
-    loops = {name: loop for name in names if (loop := _trusted(kernels, name, LOOPS[name])) is not None}
-    if len(loops) < len(names):
-        return False
-    rows = np.require(history, np.float64, ["C", "W"])  # arrays of another kind would be compiled for anew
-    rows = rows.reshape(-1, rows.shape[-1])
+    rows = _rows(history)
     jobs = [(loops[one.name], one.settings, [out.reshape(rows.shape) for out in one.outputs]) for one in wanted]
     step = max(1, _PART // rows.shape[1])
-    if step >= len(rows) and len(jobs) == 1:  # as of one series, where every microsecond is seen
-        loop, settings, outputs = jobs[0]
-        loop(rows, *outputs, *settings)
-        return True
 
     def work(task: tuple[int, int]) -> None:
         part = slice(task[0], task[0] + step)
@@ -146,6 +135,39 @@ def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngi
 
     share(work, [(start, i) for start in range(0, len(rows), step) for i in range(len(jobs))], elements)
     return True
+
+
+def _fill_at_once(
+    name: str, history: Array, settings: Settings, outputs: Array, engine: ComputeEngine | None
+) -> bool:
+    """Compute one indicator on this thread, as `fill_histories` would in a single part."""
+    loops = _loops((name,), history.size, engine)
+    if loops is None:
+        return False
+    rows = _rows(history)
+    loops[name](rows, *outputs.reshape(-1, *rows.shape), *settings)
+    return True
+
+
+def _loops(
+    names: Collection[str], elements: int, engine: ComputeEngine | None
+) -> dict[str, Callable[..., None]] | None:
+    """The compiled loops by their names; None where eager kernels have to run."""
+    engine = engine or shared_engine()
+    engine.synchronize()
+    kernels = fused_kernels(engine.device, "numba") if elements else None
+    if kernels is None or (elements < LEAST and not kernels.verdicts.keys() >= set(names)):
+        return None
+    loops = {name: loop for name in names if (loop := _trusted(kernels, name, LOOPS[name])) is not None}
+    return loops if len(loops) == len(names) else None
+
+
+def _rows(history: Array) -> Array:
+    """The history as rows of the kind of array that the loops are compiled for."""
+    flags = history.flags
+    if not (history.dtype == np.float64 and flags.c_contiguous and flags.writeable and flags.aligned):
+        history = np.require(history, np.float64, ["C", "W", "A"])
+    return history.reshape(-1, history.shape[-1])
 
 
 def prepare_loops() -> None:

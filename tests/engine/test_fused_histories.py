@@ -153,9 +153,22 @@ def test_several_threads_and_settings_change_nothing(name, cpu, monkeypatch):
 
 
 @NAMES
+def test_one_setting_at_once_and_by_parts_are_the_same_bits(name, cpu, monkeypatch):
+    history, setting = walk(7, 300), LOOPS[name].settings
+    at_once = fused_history(name, history, [setting], cpu)
+    monkeypatch.setattr(fused_histories, "_PART", 900)
+    np.testing.assert_array_equal(at_once, fused_history(name, history, [setting], cpu))
+
+
+def misaligned(x):
+    return np.frombuffer(b"\0" + x.tobytes(), dtype=np.float64, offset=1).reshape(x.shape)
+
+
+@NAMES
 @pytest.mark.parametrize(
     "view",
     [
+        misaligned,
         lambda x: x[:, ::2],
         lambda x: x[::-1],
         np.asfortranarray,
