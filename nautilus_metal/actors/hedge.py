@@ -7,7 +7,7 @@ from typing import Any
 
 from nautilus_metal.actors.bar_history import BarHistory
 from nautilus_metal.actors.engine import MetalEngine
-from nautilus_metal.actors.hedge_config import HedgeActorConfig, check_config
+from nautilus_metal.actors.hedge_config import TARGETS, HedgeActorConfig, check_config
 from nautilus_metal.actors.hedge_market import HedgeMarket
 from nautilus_metal.actors.hedge_target import Moment, hedge, moment_of
 from nautilus_metal.actors.one_at_a_time import OneAtATime
@@ -24,6 +24,7 @@ from nautilus_metal.host import (
 )
 from nautilus_metal.messages import HedgeRequest
 from nautilus_metal.risk.hedge_terms import UNNEEDED, HedgeResult
+from nautilus_metal.risk.prepare import prepare
 
 
 class HedgeActor(Actor):
@@ -52,6 +53,8 @@ class HedgeActor(Actor):
 
     def __init__(self, config: HedgeActorConfig) -> None:
         check_config(config)
+        if not TARGETS[config.target]:
+            prepare(config.model)
         super().__init__(config)
         self._line = OneAtATime(self, self._find)
         self._market = HedgeMarket(config)

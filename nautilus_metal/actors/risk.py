@@ -35,6 +35,7 @@ from nautilus_metal.messages import GreeksReport, ModelSwitch, RiskBreach, RiskR
 from nautilus_metal.risk import Book, RiskAssessment
 from nautilus_metal.risk.book import Array
 from nautilus_metal.risk.limits import LimitWatch
+from nautilus_metal.risk.prepare import prepare
 from nautilus_metal.risk.stress import STRESSES
 from nautilus_metal.risk.what_if import WhatIf
 
@@ -74,6 +75,7 @@ class RiskActor(Actor):
     def __init__(self, config: RiskActorConfig | None = None) -> None:
         config = config or RiskActorConfig()
         check(config)
+        prepare(config.model)
         super().__init__(config)
         self.last_report: RiskReport | None = None
         self.last_greeks: GreeksReport | None = None

@@ -20,13 +20,18 @@ _TOLERANCE = 1e-11  # of the largest shock and the largest variance, in float64
 
 def fused_shocks(returns: Tensor, coefficients: VarianceFilter, least: Tensor) -> tuple[Tensor, Tensor]:
     """Do what `filtered_shocks` does, by a loop for float64 on the CPU."""
-    kernels = fused_kernels(returns.device, "numba")
-    if kernels is None or returns.dtype != torch.float64:
-        return filtered_shocks(returns, coefficients, least)
-    loop = kernels.trusted("filtered_shocks", shocks_loop, _sample_by_loop, _sample_eager, _TOLERANCE)
+    loop = shocks_kernel(returns.device) if returns.dtype == torch.float64 else None
     if loop is None:
         return filtered_shocks(returns, coefficients, least)
     return _looped(loop, returns, coefficients, least)
+
+
+def shocks_kernel(device: torch.device) -> Any:
+    """Return the compiled loop of a device, compared on its first use with `filtered_shocks`; None without one."""
+    kernels = fused_kernels(device, "numba")
+    if kernels is None:
+        return None
+    return kernels.trusted("filtered_shocks", shocks_loop, _sample_by_loop, _sample_eager, _TOLERANCE)
 
 
 def _looped(loop: Any, returns: Tensor, coefficients: VarianceFilter, least: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,11 +18,13 @@ def fit_degrees(squares: Tensor) -> float:
     ----------
     squares : Tensor
         Of returns of unit variance, shape (assets, periods); all elements are pooled but those of an asset that
-        never moves.
+        never moves. Where none moves, the answer is the degrees nearest to the normal law.
     """
     moving = squares.amax(dim=-1) > 0  # several times faster than `any`
     squares = (squares if bool(moving.all()) else squares[moving]).to(torch.float32).flatten()
     count = len(squares)
+    if not count:
+        return DEGREES_GRID[-1]
     squares = pad(squares, (0, -count % _FACTORS)).view(_FACTORS, -1)
 
     @cache

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from nautilus_metal.actors import RiskActor, RiskActorConfig, RiskGate, RiskGateConfig
+from nautilus_metal.actors import (
+    HedgeActor,
+    HedgeActorConfig,
+    RiskActor,
+    RiskActorConfig,
+    RiskGate,
+    RiskGateConfig,
+)
+from nautilus_metal.engine import fused
 from nautilus_metal.risk import Book, assess
 from tests.actors.test_gate import Desk, largest
 
@@ -56,3 +64,19 @@ def test_a_gate_weighs_orders_by_them(system, daily, random_walk, model, options
     most = largest(reason)
     assert reason.startswith(f"RISK_GATE: 95% VaR would be {var(90_000):,.0f} USD, limit 5,000")
     assert var(most) <= 5_000 < var(most + 1)
+
+
+@pytest.mark.parametrize("model", ["filtered_historical", "garch", "gjr", "normal"])
+@pytest.mark.parametrize("make", ["risk", "hedge"])
+def test_what_a_fit_runs_is_compiled_before_the_first_tick(daily, monkeypatch, make, model):
+    """In the first tick it would keep the lock of the interpreter from a live node's event loop."""
+    monkeypatch.setattr(fused, "_kernels", {})
+    if make == "risk":
+        RiskActor(RiskActorConfig(bar_types=(daily(A),), model=model))
+    else:
+        hedged = {"ETH.BINANCE": ["ETH-PERP.BINANCE"]}
+        bars = (daily("ETH.BINANCE"),)
+        HedgeActor(HedgeActorConfig(instruments=hedged, bar_types=bars, target="minimum_es", model=model))
+    loop = {"filtered_historical": "filtered_shocks", "garch": "garch", "gjr": "garch"}.get(model)
+    kernels = fused._kernels.get("numba")
+    assert (kernels.verdicts if kernels else {}) == ({loop: True} if loop else {})
