@@ -15,6 +15,12 @@ class NothingToCompareError(Exception):
     """Raised by `Case.prepare` where the machine lacks what a case is about; its text is listed in place of times."""
 
 
+def need_cuda(engine: ComputeEngine) -> None:
+    """Refuse a case that is about an NVIDIA GPU on any other device."""
+    if engine.device.type != "cuda":
+        raise NothingToCompareError("an NVIDIA GPU is needed")
+
+
 @dataclass(frozen=True)
 class Floor:
     """What no program on this machine can be faster than, by figures that were measured in the same run.

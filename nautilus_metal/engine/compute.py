@@ -193,7 +193,8 @@ class ComputeEngine:
             float64, of the same shape, sharing no memory with `tensor`.
         """
         self._check_open()
-        return tensor.detach().to("cpu").to(torch.float64, copy=True).contiguous().numpy()
+        host = tensor.detach().to("cpu")
+        return host.to(torch.float64, copy=host.data_ptr() == tensor.data_ptr()).contiguous().numpy()
 
     def status(self) -> dict[str, Any]:
         """Describe the engine in plain values.

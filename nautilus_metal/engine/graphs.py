@@ -12,6 +12,7 @@ import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -129,15 +130,21 @@ class GraphCache:
 
 def _recorded(inputs: Sequence[Tensor], work: Work) -> Recording:
     buffers = [tensor.clone() for tensor in inputs]
-    side = torch.cuda.Stream()
+    side = _side(buffers[0].device)
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):  # what a library sets up at its first call is not recorded
         work(buffers)
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
         output = work(buffers)
     return Recording(graph, buffers, output)
+
+
+@cache
+def _side(device: torch.device) -> torch.cuda.Stream:
+    """One for all recordings: cuBLAS keeps a workspace of tens of MiB for each stream that it has met."""
+    return torch.cuda.Stream(device)
 
 
 def _end_capture() -> None:

@@ -51,7 +51,7 @@ def evaluate(
     """
     engine = engine or shared_engine()
     dtype = dtype or engine.exact_dtype
-    rows = np.atleast_2d(history - level(history, dtype))
+    rows = np.atleast_2d(history if dtype == torch.float64 else history - level(history, dtype))
     room = max(1, (CPU_ELEMENTS if engine.device.type == "cpu" else GPU_ELEMENTS) // max(1, rows.shape[-1]))
     several = isinstance(settings, list | range)
     some = min(room, len(settings)) if several else 1
@@ -63,14 +63,18 @@ def evaluate(
             with torch.inference_mode():
                 tensor = engine.upload(rows[start : start + per_call], dtype=dtype)
                 parts.append(engine.download(torch.stack(tuple(kernel(tensor, chosen)))))
-        return np.concatenate(parts, axis=-2)
+        return _joined(parts, axis=-2)
 
     with threads_for(history.size * (len(settings) if several else 1)):
         if several:
-            out = np.concatenate([run(settings[i : i + some]) for i in range(0, len(settings), some)], axis=1)
+            out = _joined([run(settings[i : i + some]) for i in range(0, len(settings), some)], axis=1)
         else:
             out = run(settings)
     return out.reshape(out.shape[:-2] + history.shape)
+
+
+def _joined(parts: list[Array], axis: int) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
 
 
 def level(history: Array, dtype: torch.dtype) -> Array | float:

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.devices import is_out_of_memory
 from nautilus_metal.engine.governor import room
+from nautilus_metal.engine.graphs import FIRST, graphs
 from nautilus_metal.errors import InputError
 
 
@@ -134,8 +135,13 @@ def largest_batch(engine: ComputeEngine, work: Callable[[int], Any], most: int) 
 
 
 def _measured(engine: ComputeEngine, work: Callable[[int], Any], size: int) -> int | None:
+    def calls() -> None:
+        for _ in range(FIRST if engine.device.type == "cuda" else 1):  # recording a graph takes the most
+            work(size)
+
     try:
-        return peak_bytes(engine, lambda: work(size))
+        graphs().clear()  # no other size's buffers are part of this one's
+        return peak_bytes(engine, calls)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

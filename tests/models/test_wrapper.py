@@ -222,10 +222,25 @@ def test_what_is_wrapped_is_not_wrapped_again():
     assert create_metal_model_wrapper(wrapped) is wrapped
 
 
-@pytest.mark.parametrize("inputs", [np.zeros((0, 12, 5)), np.full((2, 12, 5), np.nan), np.float32(1.0)])
+def one_wrong(value: float) -> np.ndarray:
+    made = np.zeros((2, 12, 5))
+    made[1, 11, 4] = value
+    return made
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [np.zeros((0, 12, 5)), np.full((2, 12, 5), np.nan), np.float32(1.0), one_wrong(np.nan), one_wrong(-np.inf)],
+)
 def test_wrong_inputs_are_refused(inputs):
     with ComputeEngine("cpu") as engine, pytest.raises(InputError, match="`inputs` must be finite and"):
         create_metal_model_wrapper(create_financial_lstm(), engine)(inputs)
+
+
+def test_finite_inputs_whose_sum_is_not_are_taken():
+    with ComputeEngine("cpu") as engine:
+        made = create_metal_model_wrapper(create_financial_lstm(), engine)(np.full((2, 12, 5), 3e38))
+    assert torch.isfinite(made).all()
 
 
 @pytest.mark.parametrize("model", [None, "lstm", nn.ReLU(), torch.zeros(3)])

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from nautilus_metal.bench.case import Case, Floor, NothingToCompareError
+from nautilus_metal.bench.case import Case, Floor, NothingToCompareError, need_cuda
+from nautilus_metal.bench.libraries import array_library
 from nautilus_metal.engine import ComputeEngine, fused_cuda
 from nautilus_metal.engine.fused import fused_kernels
 from nautilus_metal.engine.fused_scans import fused_rsi
@@ -32,13 +33,8 @@ class Simulation(NamedTuple):
     device: torch.device
 
 
-def _on_cuda(engine: ComputeEngine) -> None:
-    if engine.device.type != "cuda":
-        raise NothingToCompareError("an NVIDIA GPU is needed")
-
-
 def _prepare(engine: ComputeEngine, paths: int, steps: int) -> Simulation:
-    _on_cuda(engine)
+    need_cuda(engine)
     if fused_kernels(engine.device, "triton") is None:
         raise NothingToCompareError("fused kernels are switched off")
     try:
@@ -80,7 +76,7 @@ def _torch(problem: Simulation) -> Any:
 
 
 def _cupy(problem: Simulation) -> Any:
-    cupy = import_module("cupy")
+    cupy = array_library("cupy")
     random = cupy.random.default_rng(7)
     made = _moments(cupy, lambda _: random.standard_normal(problem.paths, dtype=cupy.float32), problem.steps)
     return made.tolist(), 0.0
@@ -92,8 +88,8 @@ def _jax(problem: Simulation) -> Any:
 
 @cache
 def _compiled(paths: int, steps: int) -> Callable[[], Any]:
+    numpy = array_library("jax.numpy")
     jax = import_module("jax")
-    numpy = import_module("jax.numpy")
     years = _YEARS / steps
     deviation = _VOLATILITY * years**0.5
 
@@ -119,7 +115,7 @@ def _check(_: Simulation, ours: Any, theirs: Any) -> None:
 
 
 def _prices(engine: ComputeEngine, series: int, bars: int) -> Tensor:
-    _on_cuda(engine)
+    need_cuda(engine)
     made = torch.randn(series, bars, generator=torch.Generator().manual_seed(2))
     return made.to(engine.device).cumsum_(1)
 

@@ -1,18 +1,19 @@
 """Work that is matrix products most of all: a product, a correlation, a recurrent network."""
 
-import importlib
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from nautilus_metal.bench.case import Case, Floor, Size
+from nautilus_metal.bench.case import Case, Floor, Size, need_cuda
+from nautilus_metal.bench.libraries import array_library
 from nautilus_metal.bench.rates import Rates
 from nautilus_metal.engine import ComputeEngine, threads_for
 from nautilus_metal.engine.precision import whole_products
 from nautilus_metal.kernels.covariance import correlation
 from nautilus_metal.models import create_financial_lstm, create_metal_model_wrapper
+from nautilus_metal.models.fused_lstm import evaluated
 
 _HIDDEN, _LAYERS, _FEATURES = 128, 2, 5
 
@@ -69,7 +70,7 @@ def _torch_correlation(problem: Problem) -> np.ndarray:
 
 def _array_correlation(name: str) -> Any:
     def run(problem: Problem) -> np.ndarray:
-        library = importlib.import_module(name)
+        library = array_library(name)
         found = library.corrcoef(library.asarray(problem.host))
         return np.asarray(found.get() if hasattr(found, "get") else found)
 
@@ -104,6 +105,18 @@ def _torch_network(problem: Network) -> np.ndarray:
         return problem.plain(problem.windows.to(problem.engine.device)).cpu().numpy()
 
 
+def _resident(engine: ComputeEngine, batch: int, steps: int) -> Network:
+    """On the GPU beforehand: the windows, and the network in evaluation."""
+    need_cuda(engine)
+    made = _network(engine, batch, steps)
+    return made._replace(windows=made.windows.to(engine.device))
+
+
+def _evaluated(problem: Network) -> np.ndarray:
+    with torch.no_grad(), whole_products(problem.engine.device):
+        return evaluated(problem.plain, problem.windows).cpu().numpy()
+
+
 def _lstm_floor(rates: Rates, size: Size) -> float | None:
     weights = 4 * _HIDDEN * (_FEATURES + _HIDDEN + (_LAYERS - 1) * 2 * _HIDDEN)
     return rates.multiplied(2 * weights * size["batch"] * size["steps"])
@@ -113,6 +126,8 @@ def _check(_: Any, ours: np.ndarray, theirs: np.ndarray) -> None:
     """To float32 rounding of sums of as many terms."""
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-4 * max(1.0, float(np.abs(theirs).max())))
 
+
+_LSTM_FLOOR = Floor("the products of all steps at the measured rate of matrix products", _lstm_floor)
 
 CASES = (
     Case(
@@ -161,8 +176,19 @@ CASES = (
         ours=_wrapped,
         peers={"torch eager, same device": _torch_network},
         check=_check,
-        floor=Floor("the products of all steps at the measured rate of matrix products", _lstm_floor),
+        floor=_LSTM_FLOOR,
         on_cpu=True,
         asked={"torch eager, same device": 1.0},
+    ),
+    Case(
+        name="cuda_lstm",
+        title="the same of windows that are on the GPU",
+        sizes=({"batch": 512, "steps": 60},),
+        quick=({"batch": 130, "steps": 5},),
+        prepare=_resident,
+        ours=_evaluated,
+        peers={"torch eager, same device": _torch_network},
+        check=_check,
+        floor=_LSTM_FLOOR,
     ),
 )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from nautilus_metal.bench.case import Case, Floor, NothingToCompareError
+from nautilus_metal.bench.case import Case, Floor, need_cuda
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.kernels.normals import standard_normals
 from nautilus_metal.risk import Book, Option, Position, RiskAssessment, assess
@@ -115,8 +115,7 @@ def _check(_: Problem, ours: RiskAssessment, theirs: PeerFigures | RiskAssessmen
 
 
 def _prepare_on_cuda(engine: ComputeEngine, **size: int) -> Problem:
-    if engine.device.type != "cuda":
-        raise NothingToCompareError("an NVIDIA GPU is needed")
+    need_cuda(engine)
     made = _prepare(engine, **size)
     return made._replace(normals=made.normals.to(engine.device))
 

@@ -1,6 +1,5 @@
 """Value at risk, expected shortfall and components of a linear book, normals cached."""
 
-import importlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 
 from nautilus_metal.bench.case import Case, Floor
+from nautilus_metal.bench.libraries import array_library
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.kernels.normals import standard_normals
 from nautilus_metal.risk import Book, RiskAssessment, assess
@@ -86,9 +86,7 @@ def _torch(problem: Problem) -> PeerFigures:
 
 def _library(name: str, problem: Problem) -> tuple[Any, Any]:
     """An array library with numpy's names, and the normals in its memory."""
-    library = importlib.import_module(name)
-    if name == "jax.numpy":  # its products on a GPU have ten bits else
-        importlib.import_module("jax").config.update("jax_default_matmul_precision", "highest")
+    library = array_library(name)
     if name not in problem.kept:
         problem.kept[name] = library.asarray(problem.normals.astype(np.float32))
     return library, problem.kept[name]
