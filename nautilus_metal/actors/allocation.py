@@ -12,16 +12,16 @@ from nautilus_metal.actors.allocation_config import EQUAL_WEIGHT, AllocationActo
 from nautilus_metal.actors.bar_history import BarHistory
 from nautilus_metal.actors.engine import MetalEngine
 from nautilus_metal.actors.one_at_a_time import OneAtATime
-from nautilus_metal.actors.saved_state import Envelope, read_file, write_file
+from nautilus_metal.actors.saved_state import Envelope
+from nautilus_metal.actors.stateful import StatefulActor
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import InputError
-from nautilus_metal.host import Actor, Bar, event_loop, every, later, publish, request_history
+from nautilus_metal.host import Bar, event_loop, every, later, publish, request_history
 from nautilus_metal.messages import AllocationTarget
 from nautilus_metal.risk.allocation import Allocation, Constraints, optimise
 from nautilus_metal.risk.book import Array
 
 INFEASIBLE = "infeasible"
-KEY = "nautilus_metal.AllocationActor"
 _ENVELOPE = Envelope("AllocationActor", b"NMAA", 1)
 
 
@@ -36,7 +36,7 @@ class _Task:
     ts_event: int
 
 
-class AllocationActor(Actor):
+class AllocationActor(StatefulActor):
     """Publishes an `AllocationTarget` after the first bars of each period of its schedule.
 
     An instrument with too short a history is listed in `uncovered` and gets no weight; the rest share the budget.
@@ -64,6 +64,8 @@ class AllocationActor(Actor):
         If a setting is outside its range.
     """
 
+    state_key = "nautilus_metal.AllocationActor"
+
     def __init__(self, config: AllocationActorConfig) -> None:
         check_config(config)
         super().__init__(config)
@@ -84,9 +86,8 @@ class AllocationActor(Actor):
 
     def on_start(self) -> None:
         """Take the state that was kept, subscribe to bars, ask for their history, and start the timer."""
-        kept = read_file(self.config.state_path) if self.config.state_path and not self._history.closed_at else None
-        if kept is not None:
-            self._unpack(kept)
+        if not self._history.closed_at:
+            self._recall()
         for bar_type in self.config.bar_types:
             self.subscribe_bars(bar_type)
             request_history(self, bar_type, self.config.window + 1)
@@ -119,15 +120,6 @@ class AllocationActor(Actor):
         self._begin_periods()
         self._keep()
 
-    def on_save(self) -> dict[str, bytes]:
-        """Return history, the last target and its period, for `on_load` of another run."""
-        return {KEY: self._packed()}
-
-    def on_load(self, state: dict[str, bytes]) -> None:
-        """Take what `on_save` returned; what does not fit is refused with a warning, and history is asked for."""
-        if KEY in state:
-            self._unpack(state[KEY])
-
     def on_reset(self) -> None:
         """Forget history and targets."""
         self._history.reset()
@@ -157,26 +149,18 @@ class AllocationActor(Actor):
         }
         return _ENVELOPE.pack(self._history.window.state(), memory)
 
-    def _unpack(self, data: bytes) -> None:
-        try:
-            arrays, memory = _ENVELOPE.unpack(data)
-            for bar_type in self.config.bar_types:
-                saved = memory["bars"].get(str(bar_type.instrument_id), str(bar_type))
-                if saved != str(bar_type):
-                    raise InputError(f"`state` must be of {bar_type}, was of {saved}")
-        except InputError as error:
-            self.log.warning(f"The saved state is not used, history is asked for instead: {error}")
-            return
+    def _restore(self, data: bytes) -> None:
+        arrays, memory = _ENVELOPE.unpack(data)
+        for bar_type in self.config.bar_types:
+            saved = memory["bars"].get(str(bar_type.instrument_id), str(bar_type))
+            if saved != str(bar_type):
+                raise InputError(f"`state` must be of {bar_type}, was of {saved}")
         self._history.window.restore(arrays)
         self._history.closed_at |= memory["closed_at"]
         self._held = {name: (weight, price) for name, (weight, price) in memory["held"].items()}
         same = memory["schedule"] == self.config.schedule and memory["served"] is not None
         self._served = tuple(memory["served"]) if same else None
         self._begin_periods()
-
-    def _keep(self) -> None:
-        if self.config.state_path:
-            write_file(self.config.state_path, self._packed())
 
     def _covered_names(self) -> list[str]:
         uncovered = self._history.window.uncovered(self._names, self.config.min_observations)

@@ -11,16 +11,16 @@ from nautilus_metal.actors.engine import MetalEngine
 from nautilus_metal.actors.forecast_config import ForecastActorConfig, load_model
 from nautilus_metal.actors.forecast_windows import BarWindows
 from nautilus_metal.actors.one_at_a_time import OneAtATime
-from nautilus_metal.actors.saved_state import Envelope, read_file, write_file
+from nautilus_metal.actors.saved_state import Envelope
+from nautilus_metal.actors.stateful import StatefulActor
 from nautilus_metal.engine import ComputeEngine, threads_for
 from nautilus_metal.errors import InputError
-from nautilus_metal.host import Actor, Bar, BarType, bar_interval_ns, publish, request_history
+from nautilus_metal.host import Bar, BarType, bar_interval_ns, publish, request_history
 from nautilus_metal.messages import Forecast
 from nautilus_metal.models.features import Array
 
 __all__ = ["ForecastActor", "ForecastActorConfig"]
 
-KEY = "nautilus_metal.ForecastActor"
 _ENVELOPE = Envelope("ForecastActor", b"NMFA", 1)
 
 
@@ -45,7 +45,7 @@ class _Figures:
     milliseconds: float
 
 
-class ForecastActor(Actor):
+class ForecastActor(StatefulActor):
     """Publishes a `Forecast` for each time stamp at which bars close, from one inference for all their instruments.
 
     The model comes from a checkpoint with its scaler. It is not asked about bars that it was trained on: those, as
@@ -68,6 +68,8 @@ class ForecastActor(Actor):
         If a setting is wrong, or the checkpoint cannot be used.
     """
 
+    state_key = "nautilus_metal.ForecastActor"
+
     def __init__(self, config: ForecastActorConfig) -> None:
         self.model = load_model(config)
         super().__init__(config)
@@ -83,9 +85,7 @@ class ForecastActor(Actor):
 
     def on_start(self) -> None:
         """Take the state that was kept, subscribe to the bars, and ask for the history that is missing."""
-        kept = read_file(self.config.state_path) if self.config.state_path else None
-        if kept is not None:
-            self._restore(kept)
+        self._recall()
         for bar_type in self.config.bar_types:
             self.subscribe_bars(bar_type)
             if self.config.warm_up and self._lacks(bar_type):
@@ -106,17 +106,7 @@ class ForecastActor(Actor):
         """Forecast at the last time stamp where a backtest ended on it; live, give up what is in flight."""
         if self._line.stop():
             self._begin(0)
-        if self.config.state_path:
-            write_file(self.config.state_path, self._packed())
-
-    def on_save(self) -> dict[str, bytes]:
-        """Return the windows, for `on_load` of another run."""
-        return {KEY: self._packed()}
-
-    def on_load(self, state: dict[str, bytes]) -> None:
-        """Take what `on_save` returned; what does not fit is refused with a warning, and history is asked for."""
-        if KEY in state:
-            self._restore(state[KEY])
+        self._keep()
 
     def on_reset(self) -> None:
         """Forget every bar."""
@@ -138,15 +128,12 @@ class ForecastActor(Actor):
         return _ENVELOPE.pack(self._windows.state(), {"bars": self._specifications()})
 
     def _restore(self, data: bytes) -> None:
-        try:
-            arrays, memory = _ENVELOPE.unpack(data)
-            wanted, saved = self._specifications(), memory["bars"]
-            for name in sorted(wanted.keys() & saved.keys()):
-                if wanted[name] != saved[name]:
-                    raise InputError(f"`state` must be of {wanted[name]} bars for {name}, was of {saved[name]}")
-            self._windows.restore(arrays, wanted)
-        except InputError as error:
-            self.log.warning(f"The saved state is not used, history is asked for instead: {error}")
+        arrays, memory = _ENVELOPE.unpack(data)
+        wanted, saved = self._specifications(), memory["bars"]
+        for name in sorted(wanted.keys() & saved.keys()):
+            if wanted[name] != saved[name]:
+                raise InputError(f"`state` must be of {wanted[name]} bars for {name}, was of {saved[name]}")
+        self._windows.restore(arrays, wanted)
 
     def _begin(self, _skipped: int) -> None:
         inputs = self._take()

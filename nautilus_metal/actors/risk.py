@@ -13,12 +13,10 @@ from nautilus_metal.actors.risk_flow import TickFlow
 from nautilus_metal.actors.risk_freshness import Freshness
 from nautilus_metal.actors.risk_memory import RiskMemory
 from nautilus_metal.actors.risk_messages import Stamp, greeks_report, risk_report, stress_report
-from nautilus_metal.actors.risk_state import KEY, read_file, write_file
 from nautilus_metal.actors.risk_tick import Inputs, StressFigures, TickFigures, stress_figures
 from nautilus_metal.actors.snapshot import Snapshot, Snapshots
-from nautilus_metal.errors import InputError
+from nautilus_metal.actors.stateful import StatefulActor
 from nautilus_metal.host import (
-    Actor,
     Bar,
     BarType,
     OptionFacts,
@@ -44,7 +42,7 @@ __all__ = ["RiskActor", "RiskActorConfig"]
 ENDPOINT = "RiskActor.get"
 
 
-class RiskActor(Actor):
+class RiskActor(StatefulActor):
     """Publishes a `RiskReport` of the positions held, and a `RiskBreach` at each crossing of a limit.
 
     A report is made once for a time stamp, after all its bars and fills have been handled, from one immutable
@@ -71,6 +69,8 @@ class RiskActor(Actor):
     InputError
         If a setting is outside its range.
     """
+
+    state_key = "nautilus_metal.RiskActor"
 
     def __init__(self, config: RiskActorConfig | None = None) -> None:
         config = config or RiskActorConfig()
@@ -110,9 +110,8 @@ class RiskActor(Actor):
 
     def on_start(self) -> None:
         """Take the state that was kept, subscribe to bars and the timer, and ask for history."""
-        kept = read_file(self.config.state_path) if self.config.state_path and not self._bars.closed_at else None
-        if kept is not None:
-            self._unpack(kept)
+        if not self._bars.closed_at:
+            self._recall()
         for bar_type in self.config.bar_types:
             self._subscribe(bar_type)
         for name in sorted(self._chosen or ()):
@@ -138,17 +137,7 @@ class RiskActor(Actor):
         """Report the last time stamp where a backtest ended on it; live, give up what is in flight."""
         self._flow.stop()
         self._freshness.stop()
-        if self.config.state_path:
-            write_file(self.config.state_path, self._packed())
-
-    def on_save(self) -> dict[str, bytes]:
-        """Return history and limits' states, for `on_load` of another run."""
-        return {KEY: self._packed()}
-
-    def on_load(self, state: dict[str, bytes]) -> None:
-        """Take what `on_save` returned; what does not fit is refused with a warning, and history is asked for."""
-        if KEY in state:
-            self._unpack(state[KEY])
+        self._keep()
 
     def on_reset(self) -> None:
         """Forget history and limits' states."""
@@ -271,11 +260,8 @@ class RiskActor(Actor):
     def _packed(self) -> bytes:
         return self._memory.packed(self._priced_at)
 
-    def _unpack(self, data: bytes) -> None:
-        try:
-            self._priced_at = self._memory.restore(data)
-        except InputError as error:
-            self.log.warning(f"The saved state is not used, history is asked for instead: {error}")
+    def _restore(self, data: bytes) -> None:
+        self._priced_at = self._memory.restore(data)
 
     def _on_fill(self, _fill: Any) -> None:
         if self.is_running:  # strategies stop after actors, and may flatten then

@@ -7,12 +7,9 @@ seed, so that the window, what is known of options, and the limits' states are a
 from dataclasses import dataclass
 from typing import Any
 
-from nautilus_metal.actors.saved_state import Envelope, read_file, write_file
+from nautilus_metal.actors.saved_state import Envelope
 from nautilus_metal.risk.book import Array
 
-__all__ = ["KEY", "RiskState", "pack", "read_file", "unpack", "write_file"]
-
-KEY = "nautilus_metal.RiskActor"
 _ENVELOPE = Envelope("RiskActor", b"NMRA", 1)
 
 

@@ -10,13 +10,14 @@ from typing import Any
 from nautilus_metal.actors.one_at_a_time import OneAtATime
 from nautilus_metal.actors.risk import ENDPOINT
 from nautilus_metal.actors.risk_config import with_model
-from nautilus_metal.actors.saved_state import Envelope, read_file, write_file
+from nautilus_metal.actors.saved_state import Envelope
 from nautilus_metal.actors.side_work import SideWork
+from nautilus_metal.actors.stateful import StatefulActor
 from nautilus_metal.actors.validation_config import ValidationActorConfig, check
 from nautilus_metal.actors.validation_track import Due, Track, plain
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import InputError
-from nautilus_metal.host import Actor, equity, find, offers, publish
+from nautilus_metal.host import equity, find, offers, publish
 from nautilus_metal.messages import (
     MODEL_SWITCH_TOPIC,
     RISK_REPORT_TOPIC,
@@ -29,13 +30,12 @@ from nautilus_metal.risk.validation import LevelVerdict
 
 __all__ = ["ValidationActor", "ValidationActorConfig"]
 
-KEY = "nautilus_metal.ValidationActor"
 _ENVELOPE = Envelope("ValidationActor", b"NMVA", 1)
 _RULES = ("figure", "alarm_bound", "window", "day_end", "time_zone")
 _Judged = list[tuple[Due, dict[float, LevelVerdict], float]]
 
 
-class ValidationActor(Actor):
+class ValidationActor(StatefulActor):
     """Tests the figures of RiskActors while they are in use, and publishes a `ModelVerdict` as days close.
 
     When the horizon of a `RiskReport` has passed, what its positions would have made untouched, options by their
@@ -68,6 +68,9 @@ class ValidationActor(Actor):
         `switch`.
     """
 
+    state_key = "nautilus_metal.ValidationActor"
+    without_it = "and scores begin anew"
+
     def __init__(self, config: ValidationActorConfig | None = None) -> None:
         config = config or ValidationActorConfig()
         check(config)
@@ -92,9 +95,8 @@ class ValidationActor(Actor):
                 raise InputError(f"`risk_actors` must be RiskActors of the system, {name} is none")
             for model in self.config.switch:
                 with_model(risk.config, model, self.config.switch_options.get(model, {}))
-        kept = read_file(self.config.state_path) if self.config.state_path and not self._tracks else None
-        if kept is not None:
-            self._restore(kept)
+        if not self._tracks:
+            self._recall()
 
     def on_stop(self) -> None:
         """Publish the verdicts that a backtest ends on; live, give up what is in flight."""
@@ -102,17 +104,7 @@ class ValidationActor(Actor):
             self._begin(0)
         if not self.engine.close():
             self.log.error("A test hangs: its thread is left behind")
-        if self.config.state_path:
-            write_file(self.config.state_path, self._packed())
-
-    def on_save(self) -> dict[str, bytes]:
-        """Return scores and waiting reports, for `on_load` of another run."""
-        return {KEY: self._packed()}
-
-    def on_load(self, state: dict[str, bytes]) -> None:
-        """Take what `on_save` returned; what does not fit is refused with a warning, and scores begin anew."""
-        if KEY in state:
-            self._restore(state[KEY])
+        self._keep()
 
     def on_reset(self) -> None:
         """Forget every score."""
@@ -211,17 +203,10 @@ class ValidationActor(Actor):
         return _ENVELOPE.pack({}, {"rules": self._rules(), "tracks": tracks})
 
     def _restore(self, data: bytes) -> None:
-        try:
-            self._tracks = self._tracks_of(data)
-        except InputError as error:
-            self.log.warning(f"The saved scores are not used, they begin anew: {error}")
-
-    def _tracks_of(self, data: bytes) -> dict[str, Track]:
-        """Read a state; an `InputError` where it is none, or of other rules."""
         _, memory = _ENVELOPE.unpack(data)
         if memory["rules"] != self._rules():
             raise InputError(f"`state` must be of {self._rules()}, was of {memory['rules']}")
-        return {name: Track.restore(self.config, state) for name, state in memory["tracks"].items()}
+        self._tracks = {name: Track.restore(self.config, state) for name, state in memory["tracks"].items()}
 
     def _rules(self) -> dict[str, Any]:
         """What a saved score is worthless without."""

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from nautilus_metal.actors import AllocationActor, AllocationActorConfig, MetalEngineActor, MetalEngineConfig
-from nautilus_metal.actors.allocation import KEY
 from nautilus_metal.errors import InputError
 from nautilus_metal.messages import ALLOCATION_TARGET_TOPIC
 from nautilus_metal.risk.allocation import Constraints, optimise
@@ -167,11 +166,11 @@ def test_another_schedule_begins_anew_from_the_saved_history(part):
 def test_a_state_that_does_not_fit_is_refused(part, daily, spoil):
     before, after = part.actor(), part.actor()
     part(before, slice(0, CUT))
-    data = before.on_save()[KEY]
+    data = before.on_save()[AllocationActor.state_key]
     if spoil is None:
         hourly = tuple(type(daily(name)).from_str(f"{name}-1-HOUR-LAST-EXTERNAL") for name in NAMES)
         after = AllocationActor(AllocationActorConfig(bar_types=hourly))
-    after.on_load({KEY: spoil(data) if spoil else data})
+    after.on_load({AllocationActor.state_key: spoil(data) if spoil else data})
     after.on_load({})
     assert after.on_save() == (part.actor() if spoil else AllocationActor(after.config)).on_save()
 

@@ -5,7 +5,7 @@ import pytest
 from nautilus_trader.model.data import BarType
 
 from nautilus_metal.actors import ForecastActor, ForecastActorConfig
-from nautilus_metal.actors.forecast import _ENVELOPE, KEY
+from nautilus_metal.actors.forecast import _ENVELOPE
 from nautilus_metal.errors import InputError
 from nautilus_metal.messages import FORECAST_TOPIC
 from tests.actors.forecast_cases import RECIPE, save
@@ -84,8 +84,8 @@ def test_a_foreign_or_broken_state_is_refused_with_a_reason(actor, heard, system
     before, after = actor(), actor()
     heard(before, slice(0, CUT))
     system().engine.add_actor(after)
-    spoiled = spoil(before.on_save()[KEY])
-    after.on_load({KEY: spoiled})  # warns
+    spoiled = spoil(before.on_save()[before.state_key])
+    after.on_load({after.state_key: spoiled})  # warns
     assert not after._windows.full(A)
     with pytest.raises(InputError, match=reason):
         _ENVELOPE.unpack(spoiled)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nautilus_metal.actors import RiskActor, RiskActorConfig
-from nautilus_metal.actors.risk_state import KEY, RiskState, pack, unpack
+from nautilus_metal.actors.risk_state import RiskState, pack, unpack
 from nautilus_metal.errors import InputError
 
 A, B = "AAA.XNYS", "BBB.XNYS"
@@ -79,7 +79,7 @@ def test_a_foreign_or_broken_state_is_not_used(system, script, walks, daily, cas
     before, after = actor(daily), actor(daily)
     fed(system, script, walks, before, slice(0, CUT))
     system().engine.add_actor(after)
-    after.on_load({KEY: spoil(before.on_save()[KEY])})
+    after.on_load({RiskActor.state_key: spoil(before.on_save()[RiskActor.state_key])})
     assert after._bars.window.prices == {}
     assert after._watch.broken == set()
     assert before._watch.broken != set()
@@ -101,7 +101,7 @@ def test_no_state_can_run_code():
 def test_a_state_goes_through_bytes(system, script, walks, daily):
     one = actor(daily)
     fed(system, script, walks, one)
-    state = unpack(one.on_save()[KEY])
+    state = unpack(one.on_save()[RiskActor.state_key])
     again = unpack(pack(state))
     assert json.dumps(again.memory, sort_keys=True) == json.dumps(state.memory, sort_keys=True)
     for name, array in state.window.items():

@@ -17,7 +17,7 @@ from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from backtests._data import us_indices
 from nautilus_metal.actors import RiskActor, RiskActorConfig, ValidationActor, ValidationActorConfig
-from nautilus_metal.actors.validation import _ENVELOPE, KEY
+from nautilus_metal.actors.validation import _ENVELOPE
 from nautilus_metal.errors import InputError
 from nautilus_metal.messages import MODEL_SWITCH_TOPIC, MODEL_VERDICT_TOPIC
 from nautilus_metal.report.series import clean_pnl, collect
@@ -206,12 +206,12 @@ def test_a_foreign_or_damaged_state_is_refused(system, script, walks, case):
     spoil, words = BROKEN[case]
     before, after = validation(), validation()
     played(system, script, walks, [risk(A, B), before], days=slice(0, CUT))
-    spoiled = spoil(before.on_save()[KEY])
+    spoiled = spoil(before.on_save()[before.state_key])
     system().engine.add_actor(after)
-    after.on_load({KEY: spoiled})
+    after.on_load({after.state_key: spoiled})
     assert after._tracks == {}
     with pytest.raises(InputError, match=words):
-        after._tracks_of(spoiled)
+        after._restore(spoiled)
 
 
 def test_a_score_of_another_model_is_not_continued(system, script, walks):
