@@ -20,6 +20,7 @@ from nautilus_trader.model import (
     Price,
     Quantity,
 )
+from nautilus_trader.portfolio import PortfolioConfig
 
 import nautilus_metal.host.v2_actor  # noqa: F401 - runs fail where a callback of ours has
 from nautilus_metal.host.v2_order import number
@@ -47,9 +48,12 @@ USD = Currency.from_str("USD")
 
 
 def silent_engine() -> BacktestEngine:
-    """Make an engine that logs nothing and analyses nothing at the end."""
-    logging = LoggerConfig(bypass_logging=True)
-    return BacktestEngine(BacktestEngineConfig(logging=logging, bypass_logging=True, run_analysis=False))
+    """Make an engine that logs nothing and analyses nothing at the end.
+
+    It keeps no equity curve either, for which 2.x goes through all closed positions at every bar.
+    """
+    quiet = {"logging": LoggerConfig(bypass_logging=True), "bypass_logging": True, "run_analysis": False}
+    return BacktestEngine(BacktestEngineConfig(portfolio=PortfolioConfig(equity_curve=False), **quiet))
 
 
 def add_instruments(engine: BacktestEngine, instruments: Iterable[Any]) -> None:

@@ -23,15 +23,18 @@ class Node:
         Called with each `Phase` of the run.
     fills : list of callable
         Called when a position has changed.
+    look_soon : callable, optional
+        Calls `look` once all of the current time stamp has been handled; None where a timer does.
     """
 
     def __init__(self) -> None:
         self.offers: dict[str, Any] = {}
         self.followers: list[Callable[[Phase], None]] = []
         self.fills: list[Callable[[Any], None]] = []
+        self.look_soon: Callable[[], None] | None = None
         self._running: set[Any] = set()
         self._phase = Phase.READY
-        self._seen = (0, 0)
+        self._forget()
 
     def answer(self, found: list["Node"]) -> None:
         """Tell an actor that asks over the bus."""
@@ -40,7 +43,7 @@ class Node:
     def started(self, actor: Any) -> None:
         """Note that an actor starts: with the first the run begins."""
         if not self._running:
-            self._seen = (0, 0)
+            self._forget()
             self._tell(Phase.RUNNING)
         self._running.add(actor)
 
@@ -51,15 +54,33 @@ class Node:
             self._tell(phase)
 
     def look_for_fills(self, cache: Any) -> None:
-        """Call the followers of fills where a position has changed since the last look."""
-        if not self.fills:
+        """Look for fills after a bar or quote, and once more where an order is on its way then."""
+        if self.fills:
+            self.look(cache)
+            known = cache.orders_closed_count() + cache.orders_open_count()
+            if self.look_soon and cache.orders_total_count() > known:
+                self.look_soon()
+
+    def look(self, cache: Any) -> None:
+        """Call the followers of fills where a position has changed since the last look.
+
+        It is called with every bar, so it reads counts, which the host keeps, unless an order works or has ended; and
+        then the open positions alone: of closed ones there are more and more, and the host hands out copies.
+        """
+        ended = cache.orders_closed_count(), cache.positions_closed_count(), cache.positions_total_count()
+        if ended == self._ended and not cache.orders_open_count():
             return
-        positions = cache.positions()
-        seen = (sum(one.event_count for one in positions), max((one.ts_last for one in positions), default=0))
+        self._ended = ended
+        positions = cache.positions_open()
+        seen = (ended[1:], {(one.id, one.event_count, one.ts_last) for one in positions})
         if seen != self._seen:
             self._seen = seen
             for handler in self.fills:
                 handler(positions)
+
+    def _forget(self) -> None:
+        self._ended: tuple[int, ...] = (0, 0, 0)
+        self._seen: tuple[Any, ...] = ((0, 0), set())
 
     def _tell(self, phase: Phase) -> None:
         self._phase = phase

@@ -16,7 +16,7 @@ from nautilus_metal.host.v2_failures import guarded
 from nautilus_metal.host.v2_messages import message_topic, wrapped
 
 HISTORY = "metal.history"  # where bars before a backtest's start are laid out: of a type, between two times
-_LOOK_SECONDS = 0.05  # live, between two looks for fills
+_FILLS, _LOOK_SECONDS = "metal-fills", 0.05  # live, between two looks for fills
 
 
 def follow_run(msgbus: Any, handler: Callable[[Phase], None]) -> None:
@@ -25,14 +25,22 @@ def follow_run(msgbus: Any, handler: Callable[[Phase], None]) -> None:
 
 
 def follow_fills(owner: Any, handler: Callable[[Any], None]) -> None:
-    """Call `handler` with all positions after order fills of the system, once for those between two looks.
+    """Call `handler` with the open positions after order fills of the system, once for those between two looks.
 
-    2.x tells an actor of no fill. The cache is looked at after each bar or quote of an actor; live by a timer too.
+    2.x tells an actor of no fill. The cache is looked at after each bar or quote of an actor, and once more where an
+    order is on its way then; live by a timer.
     """
     node = owner.msgbus.node
     if not node.fills and event_loop(owner.clock) is not None:
-        every(owner, "metal-fills", _LOOK_SECONDS, lambda: node.look_for_fills(owner.cache))
+        every(owner, _FILLS, _LOOK_SECONDS, lambda: node.look(owner.cache))
+    elif not node.fills:
+        node.look_soon = lambda: _look_soon(owner, node)
     node.fills.append(guarded(handler, f"{owner.id}'s handler of fills", owner))
+
+
+def _look_soon(owner: Any, node: Any) -> None:
+    if _FILLS not in owner.clock.timer_names():
+        after_time_stamp(owner, _FILLS, lambda: node.look(owner.cache))
 
 
 def find(msgbus: Any, endpoint: str) -> Any | None:

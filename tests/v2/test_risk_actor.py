@@ -71,10 +71,11 @@ def test_a_run_after_a_reset_gives_the_same(system):
     assert len(first) == 120
 
 
-def test_fills_are_noticed(system):
-    script = Script({NAMES[0]: {60: 1_000, 80: -400}}, hears=(RiskReport,))
+def test_fills_are_noticed_opening_closing_turning_and_opening_again(system):
+    fills = {60: 1_000, 65: 500, 80: -400, 85: -1_100, 90: 700, 95: -700, 96: 300, 100: -600}
+    script = Script({NAMES[0]: fills, NAMES[1]: {70: 100, 75: -100}}, hears=(RiskReport,))
     two(system).run([RiskActor(config(on_bar=False, on_fill=True))], [script])
-    assert [report.ts_init // DAY for report in script.heard] == [60, 80]
+    assert [report.ts_init // DAY for report in script.heard] == sorted([*fills, 70, 75])
 
 
 def test_a_timer_makes_reports(system):
