@@ -34,7 +34,8 @@ class Node:
         self.look_soon: Callable[[], None] | None = None
         self._running: set[Any] = set()
         self._phase = Phase.READY
-        self._forget()
+        self._ended: tuple[int, ...] = (0, 0, 0)
+        self._seen: tuple[Any, ...] = ()
 
     def answer(self, found: list["Node"]) -> None:
         """Tell an actor that asks over the bus."""
@@ -43,7 +44,7 @@ class Node:
     def started(self, actor: Any) -> None:
         """Note that an actor starts: with the first the run begins."""
         if not self._running:
-            self._forget()
+            self._ended, self._seen = (0, 0, 0), ((0, 0), set())
             self._tell(Phase.RUNNING)
         self._running.add(actor)
 
@@ -77,10 +78,6 @@ class Node:
             self._seen = seen
             for handler in self.fills:
                 handler(positions)
-
-    def _forget(self) -> None:
-        self._ended: tuple[int, ...] = (0, 0, 0)
-        self._seen: tuple[Any, ...] = ((0, 0), set())
 
     def _tell(self, phase: Phase) -> None:
         self._phase = phase
