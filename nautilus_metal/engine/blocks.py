@@ -126,7 +126,8 @@ class MemoryPoolStats:
     Attributes
     ----------
     total_allocated_mb : float
-        All memory that the pool has taken from torch and not given back: borrowed, cached and free blocks.
+        All memory that the pool holds and has not given back: borrowed, cached and free blocks. Those that results
+        left (`pool_arrays`) count from then on.
     total_cached_mb : float
         Idle blocks that keep the contents of a key.
     total_free_mb : float

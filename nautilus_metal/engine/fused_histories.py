@@ -18,6 +18,7 @@ from torch import Tensor
 
 from nautilus_metal.engine.compute import ComputeEngine
 from nautilus_metal.engine.fused import FusedKernels, Outputs, fused_kernels
+from nautilus_metal.engine.pool_arrays import result_array
 from nautilus_metal.engine.shared import shared_engine
 from nautilus_metal.engine.threads import share
 from nautilus_metal.kernels.bollinger import bollinger_bands, bollinger_moments
@@ -91,7 +92,8 @@ def fused_history(
     DeviceError
         If the engine is closed.
     """
-    outputs = np.empty((LOOPS[name].outputs, len(settings), *history.shape))
+    engine = engine or shared_engine()
+    outputs = result_array(engine.pool, (LOOPS[name].outputs, len(settings), *history.shape))
     if history.size <= _PART and len(settings) == 1:  # as of one series, where every microsecond is seen
         return tuple(outputs) if _fill_at_once(name, history, settings[0], outputs, engine) else None
     wanted = [Wanted(name, setting, tuple(outputs[:, i])) for i, setting in enumerate(settings)]

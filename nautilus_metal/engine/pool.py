@@ -223,6 +223,12 @@ class MemoryPool:
             self._reserve(size)
         return self._allocate(key, size)
 
+    def _part_with(self, size: int) -> Block | None:
+        """Give a free block of a size class away, for `result_array`; it may come back by `_return`."""
+        with self._lock:
+            self._drain()
+            return self._books.part_with(size)
+
     def _reserve(self, size: int) -> None:
         """Count a new block in, evicting for it; called under the lock."""
         self._drain()
@@ -277,7 +283,7 @@ class MemoryPool:
     def _drain(self) -> None:
         """Take returned blocks in; called under the lock."""
         while self._returned:
-            self._books.take_back(self._returned.popleft())
+            self._books.take_back(self._returned.popleft(), self.limit_bytes)
         if self._closed:
             self._books.shrink(0)
 

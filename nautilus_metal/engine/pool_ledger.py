@@ -5,6 +5,9 @@ from collections.abc import Hashable, Iterable
 
 from nautilus_metal.engine.blocks import Block, CacheKey, MemoryPoolStats, measure
 
+KEPT = 8
+"""Memory that was given away is taken in while free blocks hold no more than one part in so many of the limit."""
+
 
 class Ledger:
     """Blocks on loan, with contents, and free; every method is called under the pool's lock.
@@ -30,6 +33,11 @@ class Ledger:
         self.free: dict[int, dict[Block, None]] = {}
         self.reserved = self.peak = 0
         self._idle_bytes = self._allocations = self._hits = self._keyed = 0
+
+    @property
+    def free_bytes(self) -> int:
+        """Bytes of idle blocks without a key."""
+        return sum(size * len(group) for size, group in self.free.items())
 
     @property
     def on_loan(self) -> int:
@@ -63,8 +71,20 @@ class Ledger:
         self._allocations += 1
         self.active.add(block)
 
-    def take_back(self, block: Block) -> None:
-        """End a block's loan."""
+    def part_with(self, size: int) -> Block | None:
+        """Give a free block of the size class away for good; None where there is none."""
+        if not self.free.get(size):
+            return None
+        block = next(reversed(self.free[size]))
+        self.drop(block)
+        return block
+
+    def take_back(self, block: Block, limit: int) -> None:
+        """End a block's loan, or take in a block that was given away where there is room for it."""
+        if block not in self.active:
+            if max(self.reserved + block.size, KEPT * (self.free_bytes + block.size)) > limit:
+                return
+            self.reserve(block.size)
         self.active.discard(block)
         self.idle[block] = None
         self._idle_bytes += block.size

@@ -8,6 +8,8 @@ import numpy as np
 
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.fused_histories import Wanted, fill_histories
+from nautilus_metal.engine.pool_arrays import result_array
+from nautilus_metal.engine.shared import shared_engine
 from nautilus_metal.errors import InputError
 from nautilus_metal.indicators.histories import Array
 from nautilus_metal.indicators.kinds import KINDS, Settings
@@ -40,7 +42,7 @@ def compute_histories(
     dict
         By name: an array for an RSI, else a NamedTuple of them; `out` where given.
     """
-    made = _new_outputs(chosen, history.shape) if out is None else out
+    made = _new_outputs(chosen, history.shape, engine or shared_engine()) if out is None else out
     wanted = [Wanted(kind, given, _arrays(made[name])) for name, (kind, given) in chosen.items()]
     if fill_histories(history, wanted, engine):
         return made
@@ -55,11 +57,11 @@ def compute_histories(
     return made
 
 
-def _new_outputs(chosen: Chosen, shape: tuple[int, ...]) -> dict[str, Any]:
+def _new_outputs(chosen: Chosen, shape: tuple[int, ...], engine: ComputeEngine) -> dict[str, Any]:
     """Return arrays for the outputs of every indicator, not yet filled."""
     made: dict[str, Any] = {}
     for name, (kind, _) in chosen.items():
-        arrays = np.empty((len(KINDS[kind].outputs), *shape))
+        arrays = result_array(engine.pool, (len(KINDS[kind].outputs), *shape))
         made[name] = _FIELDS[kind](*arrays) if kind in _FIELDS else arrays[0]
     return made
 
