@@ -102,6 +102,12 @@ def _mps_count() -> int:
     return 1 if torch.backends.mps.is_available() else 0
 
 
+def _cuda_allocated(index: int) -> int:
+    """What `torch.cuda.memory_allocated` returns after it has flattened all other statistics, for 0.3 ms."""
+    found = torch.cuda.memory_stats_as_nested_dict(index)
+    return int(found["allocated_bytes"]["all"]["current"]) if found else 0
+
+
 def _cuda_count() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
@@ -140,7 +146,7 @@ KINDS: dict[str, DeviceKind] = {
             prepare=lambda: None,
             name=lambda index: torch.cuda.get_device_name(index),
             total_memory=lambda index: int(torch.cuda.get_device_properties(index).total_memory),
-            allocated_memory=lambda index: int(torch.cuda.memory_allocated(index)),
+            allocated_memory=_cuda_allocated,
             synchronize=lambda index: torch.cuda.synchronize(index),
             empty_cache=lambda: torch.cuda.empty_cache(),
             stream=lambda index: torch.cuda.current_stream(index),

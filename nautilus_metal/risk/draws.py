@@ -1,8 +1,8 @@
 """The random part of a task: standard normals and mixing variables, cached on the device, sampled on the host."""
 
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 
 import torch
@@ -15,6 +15,7 @@ from nautilus_metal.kernels.scenarios import ScenarioSet
 from nautilus_metal.risk.request import Request, Scenarios
 
 _ROWS = 32  # normals are drawn for a multiple of this many factors, so that a growing book finds them in the cache
+_LASTING = 2**14  # numbers of a table from which on it is kept on a device; a smaller one travels with the rest
 _FILL = 2**22  # normals made at a time, float64 on the host
 
 
@@ -23,6 +24,34 @@ def upload(engine: ComputeEngine, parts: Sequence[Tensor]) -> list[Tensor]:
     flat = engine.upload(torch.cat([part.flatten() for part in parts]).numpy())
     pieces = torch.split(flat, [part.numel() for part in parts])
     return [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]
+
+
+@contextmanager
+def borrow_table(
+    engine: ComputeEngine, key: Hashable, shape: tuple[int, ...], make: Callable[[], Tensor]
+) -> Iterator[Tensor]:
+    """Give a table that is the same at every tick: a large one on a GPU is a copy that stays there.
+
+    Parameters
+    ----------
+    engine : ComputeEngine
+        Where it is needed.
+    key : hashable
+        Names the table.
+    shape : tuple of int
+        Its shape.
+    make : callable
+        Makes it, float64 on the host.
+    """
+    if engine.device.type == "cpu" or math.prod(shape) < _LASTING:
+        yield make()
+        return
+
+    def fill(block: Tensor) -> None:
+        block.copy_(make().to(block.dtype))
+
+    with engine.pool.borrow(shape, engine.dtype, key, fill) as table:
+        yield table
 
 
 def borrow_normals(

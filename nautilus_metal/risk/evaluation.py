@@ -28,7 +28,7 @@ from nautilus_metal.kernels.scenarios import (
 )
 from nautilus_metal.kernels.tail import TailWeights, jackknife_error, largest, tail_weights
 from nautilus_metal.risk.book import Array
-from nautilus_metal.risk.draws import borrow_mixing, borrow_normals, padded, sample_scenarios, upload
+from nautilus_metal.risk.draws import borrow_mixing, borrow_normals, borrow_table, padded, sample_scenarios, upload
 from nautilus_metal.risk.request import Request, Scenarios
 from nautilus_metal.risk.tail_parts import TailParts, check_tail, with_worst
 from nautilus_metal.risk.tail_work import through_tail
@@ -120,9 +120,10 @@ class PlainWork:
     parts: TailParts
 
     def whole(self, engine: ComputeEngine) -> Array:
-        task, everything = self.task, slice(0, self.task.scenarios.count)
-        with _drawn(task, engine, everything) as drawn:
-            scenarios, exposures, columns = _on_device(task, engine, drawn, self.weights.figures, everything)
+        task, count, figures = self.task, self.task.scenarios.count, self.weights.figures
+        table = borrow_table(engine, ("tail", count, task.levels), tuple(figures.shape), lambda: figures)
+        with table as weights, _drawn(task, engine, slice(0, count)) as drawn:
+            scenarios, exposures, columns = _on_device(task, engine, drawn, weights, slice(0, count))
             losses = _losses(task, exposures, scenarios, engine)
             worst, where = largest(losses, self.weights.size)
             basis = _basis(task, scenarios.part(where))
@@ -215,14 +216,15 @@ def _on_device(
     table: Tensor,
     columns: slice,
 ) -> tuple[ScenarioSet, Tensor, Tensor]:
-    """Bring the rest of a task's scenarios, its exposures and `table` to the device in one transfer.
+    """Bring the rest of a task's scenarios, its exposures and a `table` of the host to the device in one transfer.
 
     The exposures are those of `Task.scaled`.
     """
     fitted, (factors, scale) = task.scenarios, drawn
-    parts = [fitted.loading, fitted.shift, task.scaled, table]
+    parts = [fitted.loading, fitted.shift, task.scaled]
     parts += [] if fitted.empirical is None else [fitted.empirical[:, columns]]
-    loading, shift, exposures, table, *rest = upload(engine, parts)
+    loading, shift, exposures, *rest = upload(engine, [*parts, table] if table.is_cpu else parts)
+    table = rest.pop() if table.is_cpu else table
     factors = rest[0] if factors is None else factors
     return ScenarioSet(loading, factors, shift, scale), exposures, table
 

@@ -55,16 +55,16 @@ def recorded(tables: Tables, work: Callable[[Tables], Tensor]) -> Tensor:
     if kernels is None or not (kernels.verdicts.get(LOSSES) and kernels.verdicts.get(TAIL)):
         return work(tables)
     joint, spots = tables.scenarios, tables.scenarios.spots
-    held = [block for block in (spots.scale, joint.noise) if block is not None]
+    held = [block for block in (tables.columns, spots.scale, joint.noise) if block is not None]
     small = spots.factors.numel() <= _COPIED
     packed = _packed(fused_cuda.book(), tables)
     tensors, rebuilt = packed.parts()
-    inputs = [tables.columns, spots.loading, *tensors]
+    inputs = [spots.loading, *tensors]
 
     def again(given: Sequence[Tensor]) -> Tensor:
-        columns, loading, *rest = given
+        loading, *rest = given
         drawn = spots._replace(loading=loading, factors=rest.pop() if small else spots.factors)
-        made = replace(tables, scenarios=joint._replace(spots=drawn), columns=columns)
+        made = replace(tables, scenarios=joint._replace(spots=drawn))
         made.packed.append(rebuilt(rest))
         return work(made)
 

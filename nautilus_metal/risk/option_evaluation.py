@@ -16,7 +16,7 @@ from nautilus_metal.kernels.option_scenarios import JointScenarios, option_chang
 from nautilus_metal.kernels.scenarios import ScenarioSet
 from nautilus_metal.kernels.tail import TailWeights, jackknife_error, largest, tail_weights
 from nautilus_metal.risk.book import Array
-from nautilus_metal.risk.draws import sample_normals, sample_scenarios
+from nautilus_metal.risk.draws import borrow_table, sample_normals, sample_scenarios
 from nautilus_metal.risk.option_device import fused_losses, fused_tail, recorded
 from nautilus_metal.risk.option_losses import piece_losses
 from nautilus_metal.risk.option_tables import Tables, bytes_each, host_parts, make_tables, noise_place, on_device
@@ -88,7 +88,12 @@ class OptionWork:
     expanded: TailParts
 
     def whole(self, engine: ComputeEngine) -> Array:
-        with on_device(self.task, engine, with_worst(self.weights.figures)) as tables:
+        tail, figures = (self.weights.size, 1 + 2 * self.weights.levels), self.weights.figures
+        key = ("tail with worst", self.task.scenarios.count, self.task.levels)
+        with (
+            borrow_table(engine, key, tail, lambda: with_worst(figures)) as columns,
+            on_device(self.task, engine, columns) as tables,
+        ):
             return engine.download(recorded(tables, self._found))
 
     def _found(self, tables: Tables) -> Tensor:

@@ -61,7 +61,10 @@ class Tables:
 def on_device(
     task: OptionTask, engine: ComputeEngine, columns: Tensor, part: slice | None = None
 ) -> Iterator[Tables]:
-    """Bring a task, or a part of its scenarios, to the device; normals come from the cache where they are there."""
+    """Bring a task, or a part of its scenarios, to the device; normals come from the cache where they are there.
+
+    `columns` may be there already.
+    """
     fitted, request, volatilities = task.scenarios, task.request, len(task.volatility_rows[0])
     skipped, request = noise_place(task), replace(request, scenarios=fitted.count)
     part = part or slice(0, fitted.count)
@@ -75,8 +78,10 @@ def on_device(
         if fitted.degrees is not None:
             scale = stack.enter_context(borrow_mixing(engine, request, fitted.degrees, part))
         history = torch.zeros(0, dtype=torch.float64) if fitted.empirical is None else fitted.empirical[:, part]
-        parts = [*host_parts(task), columns, fitted.loading, fitted.shift, history]
+        some = [columns] if columns.is_cpu else []
+        parts = [*host_parts(task), *some, fitted.loading, fitted.shift, history]
         *head, loading, shift, history = upload(engine, parts)
+        head += [] if columns.is_cpu else [columns]
         spots = ScenarioSet(loading, history if factors is None else factors, shift, scale)
         yield make_tables(task, head, spots, noise, engine)
 

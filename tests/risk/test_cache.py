@@ -8,9 +8,10 @@ import pytest
 
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import DeviceError, OutOfDeviceMemory
-from nautilus_metal.risk import assess, filtered
+from nautilus_metal.risk import assess, evaluation, filtered, option_tables
 from nautilus_metal.risk import draws as drawing
 from tests.risk.cases import EVERY_MODEL, figures, history, random_book
+from tests.risk.option_cases import mixed_book
 
 
 @pytest.fixture
@@ -137,3 +138,29 @@ def test_a_closed_engine_is_refused() -> None:
         assess(random_book(6, 0), history(), engine=engine)
     with pytest.raises(DeviceError, match="closed"):
         risk.incremental_var  # noqa: B018
+
+
+@pytest.mark.parametrize("options", [False, True])
+def test_the_weights_of_a_large_tail_stay_on_the_device(
+    engine: ComputeEngine, monkeypatch: pytest.MonkeyPatch, options: bool
+) -> None:
+    """The figures are those of the CPU, where the weights are not kept, and a second tick moves no table."""
+    book = mixed_book() if options else random_book(3, 0)
+    window, settings = history(len(book.instruments)), {"levels": (0.8, 0.95), "scenarios": 40_000}
+    moved = []
+    whole = drawing.upload
+
+    def counted(where: ComputeEngine, parts: list) -> list:
+        moved.append(sum(part.numel() for part in parts))
+        return whole(where, parts)
+
+    for module in (evaluation, option_tables):
+        monkeypatch.setattr(module, "upload", counted)
+    with ComputeEngine("cpu") as cpu:
+        expected = figures(assess(book, window, engine=cpu, **settings))
+    on_host = moved.pop()
+    for _ in range(2):
+        found = assess(book, window, engine=engine, **settings)
+        np.testing.assert_allclose(figures(found), expected, rtol=2e-4)
+    assert moved[0] == moved[1]
+    assert (moved[0] < on_host - 2**14) == (engine.device.type != "cpu")
