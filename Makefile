@@ -13,7 +13,8 @@ demo: $(STAMP)
 
 # By two processes at a time (`make test WORKERS=4` for more), the tests of a file in one of them.
 WORKERS := 2
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+PYTEST_BY := pytest --numprocesses $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m $(PYTEST_BY)
 
 test: $(STAMP)
 	$(PYTEST)
@@ -25,12 +26,10 @@ test-mps: $(STAMP)
 	$(MPS)
 	$(MPS) --mps-torch oldest -m gpu
 
-# What runs under NautilusTrader v2, in an environment of its own, which needs Python 3.13. The option hedge runs in
-# tests/parity there: its hedges by scenarios, the same code under both versions, take minutes.
+# What runs under NautilusTrader v2, in an environment of its own, which needs Python 3.13.
 test-v2: $(STAMP_V2)
-	$(VENV_V2)/bin/python -m pytest tests/v2 tests/parity tests/host tests/test_messages.py tests/test_package.py \
-	  tests/backtests tests/strategies strategies \
-	  --deselect tests/backtests/test_option_hedge.py::test_option_hedge_end_to_end
+	$(VENV_V2)/bin/python -m $(PYTEST_BY) tests/v2 tests/parity tests/host tests/test_messages.py tests/test_package.py \
+	  tests/backtests tests/strategies strategies
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -39,8 +39,9 @@ class Console:
             node.hear(topic, self._printer(name, line))
 
     def summary(self) -> str:
-        """Say how many of each came."""
-        return ", ".join(f"{count:,} {name}" for name, count in self.counts.items()) or "nothing was heard"
+        """Say how many of each came, reports first."""
+        came = [f"{self.counts[name]:,} {name}" for _, name, _ in _LINES if name in self.counts]
+        return ", ".join(came) or "nothing was heard"
 
     def _printer(self, name: str, line: Callable[[Any], str | None]) -> Callable[[Any], None]:
         def on_message(message: Any) -> None:

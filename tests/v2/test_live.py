@@ -97,7 +97,7 @@ def test_the_command_runs_a_file_to_the_end_of_its_replay(file):
     assert re.fullmatch(r"TEST-001 runs from .*node.json; Ctrl-C stops it", lines[0])
     assert any("MACDTrend-000  buys" in line for line in lines)
     last = re.fullmatch(r"Stopped. ([\d,]+) risk reports, (\d+) fills", lines[-1])
-    assert last
+    assert last, lines[-1]
     assert int(last[2]) > 10, "the sandbox fills little: look at its quotes"
 
 
