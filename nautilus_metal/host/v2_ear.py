@@ -68,8 +68,9 @@ class Ear(Actor):
 
     def look(self) -> None:
         """Hand on what has happened to orders since the last look."""
-        found = []
-        for key in set(self.cache.client_order_ids()) - self._closed:
+        found, known = [], set(self.cache.client_order_ids())
+        self._closed &= known  # a node that runs for long forgets orders
+        for key in known - self._closed:
             order = self.cache.order(key)
             if order is None:
                 continue

@@ -34,8 +34,8 @@ class Node:
         self.look_soon: Callable[[], None] | None = None
         self._running: set[Any] = set()
         self._phase = Phase.READY
-        self._ended: tuple[int, ...] = (0, 0, 0)
-        self._seen: tuple[Any, ...] = ()
+        self._ended = (0, 0)  # orders and positions
+        self._held: set[tuple[Any, int, int]] = set()
 
     def answer(self, found: list["Node"]) -> None:
         """Tell an actor that asks over the bus."""
@@ -44,7 +44,7 @@ class Node:
     def started(self, actor: Any) -> None:
         """Note that an actor starts: with the first the run begins."""
         if not self._running:
-            self._ended, self._seen = (0, 0, 0), ((0, 0), set())
+            self._ended, self._held = (0, 0), set()
             self._tell(Phase.RUNNING)
         self._running.add(actor)
 
@@ -68,14 +68,14 @@ class Node:
         It is called with every bar, so it reads counts, which the host keeps, unless an order works or has ended; and
         then the open positions alone: of closed ones there are more and more, and the host hands out copies.
         """
-        ended = cache.orders_closed_count(), cache.positions_closed_count(), cache.positions_total_count()
-        if ended == self._ended and not cache.orders_open_count():
+        orders, closed = cache.orders_closed_count(), cache.positions_closed_count()
+        if (orders, closed) == self._ended and not cache.orders_open_count():
             return
-        self._ended = ended
+        more, self._ended = closed > self._ended[1], (orders, closed)  # less where a live node forgets closed ones
         positions = cache.positions_open()
-        seen = (ended[1:], {(one.id, one.event_count, one.ts_last) for one in positions})
-        if seen != self._seen:
-            self._seen = seen
+        held = {(one.id, one.event_count, one.ts_last) for one in positions}
+        if more or held != self._held:
+            self._held = held
             for handler in self.fills:
                 handler(positions)
 
