@@ -4,14 +4,16 @@ from collections.abc import Callable
 from math import isfinite, nan, sqrt
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import InputError
 from nautilus_metal.host import Bar, QuoteTick, moving_average
 from nautilus_metal.indicators.base import MetalIndicator
-from nautilus_metal.indicators.conventions import NAUTILUS_V1, STANDARD, average_of, convention_of
+from nautilus_metal.indicators.conventions import NAUTILUS_V1, STANDARD, average_of, before_first, convention_of
 from nautilus_metal.indicators.histories import Array, bollinger_history, bollinger_history_v1, stepped
 from nautilus_metal.kernels.averages import MOVING_AVERAGES
-from nautilus_metal.kernels.bollinger import BollingerState, BollingerValues, bollinger_bands
+from nautilus_metal.kernels.bollinger import BollingerValues, bollinger_bands
 from nautilus_metal.kernels.parameters import band_width, price_history, whole_bars
 from nautilus_metal.kernels.windows import WindowState
 
@@ -28,28 +30,18 @@ class BuiltInBands(WindowState):
         self._average = None if average.name in _WINDOW_MEANS else moving_average(period, average)
         super().__init__(period)
 
-    def update_raw(self, price: float) -> None:
-        super().update_raw(price)
-        if self._average is not None:
-            self._average.update_raw(price)
-
-    @property
-    def initialized(self) -> bool:
-        return self.count == self.period
-
-    def band_moments(self) -> tuple[float, float, float]:
-        if not self.count:
-            return 0.0, 0.0, 0.0
-        mean, variance, deviation = self.moments()
+    def update_raw(self, price: float) -> tuple[float, float, float]:
+        mean, variance, deviation = super().update_raw(price)
         if self._average is None:
-            return mean, sqrt(variance), deviation
+            return mean, variance, deviation
+        self._average.update_raw(price)
         middle = self._average.value
-        return middle, sqrt(variance + (mean - middle) ** 2), deviation + (mean - middle)
+        return middle, variance + (mean - middle) ** 2, deviation + (mean - middle)
 
 
 class _Convention(NamedTuple):
     typical: bool  # whether a bar counts at its typical price, (high + low + close) / 3, or at its close
-    state: Callable[[int, Any], BollingerState | BuiltInBands]
+    state: Callable[[int, Any], WindowState]
     history: Callable[[Array, int, float, Any, ComputeEngine | None], BollingerValues]
 
 
@@ -58,16 +50,14 @@ def _built_in_history(
 ) -> BollingerValues:
     if average.name in MOVING_AVERAGES:
         return bollinger_history_v1(history, period, k, average.name, engine)
-    middle, sigma, deviation = stepped(
-        lambda: BuiltInBands(period, average), lambda state: state.band_moments(), history
-    )
-    return bollinger_bands(middle, sigma, deviation, k)
+    middle, variance, deviation = stepped(lambda: BuiltInBands(period, average), 3, history)
+    return bollinger_bands(middle, np.sqrt(variance), deviation, k)
 
 
 CONVENTIONS = {
     STANDARD: _Convention(
         False,
-        lambda period, _: BollingerState(period),
+        lambda period, _: WindowState(period),
         lambda history, period, k, _, engine: bollinger_history(history, (period, k), engine),
     ),
     NAUTILUS_V1: _Convention(True, BuiltInBands, _built_in_history),
@@ -107,6 +97,11 @@ class MetalBollingerBands(MetalIndicator):
         If a parameter is not as above.
     """
 
+    __slots__ = (
+        "_average", "_convention", "_deviation", "_reach", "_typical", "convention", "k", "lower", "middle", "period",
+        "upper",
+    )  # fmt: skip
+
     def __init__(
         self,
         period: int = 20,
@@ -122,7 +117,6 @@ class MetalBollingerBands(MetalIndicator):
         self._average = average_of(convention, ma_type, "SIMPLE", self.period)
         self.convention = convention
         self._typical = self._convention.typical
-        self._read: tuple[float, float, float] | None = None
         params = [self.period, self.k, convention] + ([] if self._average is None else [self._average.name])
         super().__init__(params, lambda: self._convention.state(self.period, self._average), price_type)
 
@@ -132,10 +126,7 @@ class MetalBollingerBands(MetalIndicator):
             price = _typical(bar.high.as_double(), bar.low.as_double(), bar.close.as_double())
         else:
             price = bar.close.as_double()
-        self._read = None
-        self._state.update_raw(price)
-        if self._warming:
-            self._note_progress()
+        self._take(price)
 
     def handle_quote_tick(self, tick: QuoteTick) -> None:
         """Update with the mid of `tick`, or with its price of the `price_type` that was asked for."""
@@ -198,44 +189,26 @@ class MetalBollingerBands(MetalIndicator):
         return _typical(high, low, close) if self._typical else close
 
     @property
-    def upper(self) -> float:
-        middle, reach, _ = self._read or self._moments()
-        return middle + reach
-
-    @property
-    def middle(self) -> float:
-        return (self._read or self._moments())[0]
-
-    @property
-    def lower(self) -> float:
-        middle, reach, _ = self._read or self._moments()
-        return middle - reach
-
-    @property
     def bandwidth(self) -> float:
-        middle, reach, _ = self._read or self._moments()
-        return 2.0 * reach / middle if middle else nan
+        return 2.0 * self._reach / self.middle if self.middle else nan
 
     @property
     def percent_b(self) -> float:
-        _, reach, deviation = self._read or self._moments()
-        return 0.5 + 0.5 * deviation / reach if reach else nan
-
-    def _moments(self) -> tuple[float, float, float]:
-        """Read the state once after an update, however many outputs are asked for: middle, reach and deviation."""
-        middle, sigma, deviation = self._state.band_moments()  # type: ignore[attr-defined]
-        self._read = read = (middle, self.k * sigma, deviation)
-        return read
+        return 0.5 + 0.5 * self._deviation / self._reach if self._reach else nan
 
     def _take(self, price: float) -> None:
-        self._read = None
-        self._state.update_raw(price)
+        middle, variance, deviation = self._update(price)
         if self._warming:
             self._note_progress()
+            if self._warming and self.convention == STANDARD:
+                return
+        reach = self.k * sqrt(variance)
+        self.middle, self.upper, self.lower = middle, middle + reach, middle - reach
+        self._reach, self._deviation = reach, deviation
 
-    def _reset(self) -> None:
-        self._read = None
-        super()._reset()
+    def _show_nothing(self) -> None:
+        nothing = before_first(self.convention)
+        self.middle = self.upper = self.lower = self._reach = self._deviation = nothing
 
 
 def _typical(high: Any, low: Any, close: Any) -> Any:

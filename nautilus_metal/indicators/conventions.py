@@ -1,6 +1,7 @@
 """The conventions of the indicators, and the moving averages that the built-in ones accept."""
 
 from collections.abc import Mapping
+from math import nan
 from typing import Any
 
 from nautilus_metal.errors import InputError
@@ -20,6 +21,11 @@ SHORTEST_PERIOD = {
     "WEIGHTED": 1,
     "VARIABLE_INDEX_DYNAMIC": 1,
 }
+
+def before_first(convention: str) -> float:
+    """Return what an indicator shows before its first price."""
+    return nan if convention == STANDARD else 0.0
+
 
 def convention_of[Row](table: Mapping[str, Row], convention: Any) -> Row:
     """Return the row of `convention`; `InputError` if the table has none."""

@@ -48,19 +48,8 @@ def bollinger_history_v1(
     return bands_history(lambda x, _: bollinger_moments_of_averages(x, period, average), history, k, engine)
 
 
-def stepped(make: Callable[[], Any], read: Callable[[Any], tuple[float, ...]], history: Array) -> Array:
+def stepped(make: Callable[[], Any], outputs: int, history: Array) -> Array:
     """Step a fresh state through every series on the host, for what no kernel computes; shape (outputs, ...)."""
     rows = np.atleast_2d(history)
-    values = [_step_through(make(), read, row) for row in rows.tolist()]
-    outputs = len(read(make()))
+    values = [list(map(make().update_raw, row)) for row in rows.tolist()]
     return np.array(values).reshape(*rows.shape, outputs).transpose(2, 0, 1).reshape(outputs, *history.shape)
-
-
-def _step_through(
-    state: Any, read: Callable[[Any], tuple[float, ...]], prices: list[float]
-) -> list[tuple[float, ...]]:
-    values = []
-    for price in prices:
-        state.update_raw(price)
-        values.append(read(state))
-    return values

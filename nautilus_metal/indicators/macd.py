@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from nautilus_metal.engine import ComputeEngine
-from nautilus_metal.host import MovingAverageConvergenceDivergence
+from nautilus_metal.host import Bar, MovingAverageConvergenceDivergence
 from nautilus_metal.indicators.base import MetalIndicator, State
-from nautilus_metal.indicators.conventions import NAUTILUS_V1, STANDARD, average_of, convention_of
+from nautilus_metal.indicators.conventions import NAUTILUS_V1, STANDARD, average_of, before_first, convention_of
 from nautilus_metal.indicators.histories import Array, macd_history, macd_history_v1, stepped
 from nautilus_metal.kernels.averages import MOVING_AVERAGES
 from nautilus_metal.kernels.macd import MacdState, MacdValues
@@ -18,26 +18,24 @@ Periods = tuple[int, int, int]
 class BuiltInMacd:
     """The host's own line, and an EMA of it as the signal, which starts with the first value of the line."""
 
-    __slots__ = ("_line", "_rate", "_started", "signal")
+    __slots__ = ("_line", "_rate", "_signal", "_started")
 
     def __init__(self, periods: Periods, average: Any) -> None:
         fast, slow, signal = periods
         self._line = MovingAverageConvergenceDivergence(fast, slow, average)
         self._rate = 2.0 / (signal + 1.0)
         self._started = False
-        self.signal = 0.0
+        self._signal = 0.0
 
-    def update_raw(self, price: float) -> None:
+    def update_raw(self, price: float) -> tuple[float, float]:
         self._line.update_raw(price)
+        value = self._line.value
         if self._started:
-            self.signal += self._rate * (self._line.value - self.signal)
+            self._signal += self._rate * (value - self._signal)
         else:
-            self.signal = self._line.value
+            self._signal = value
             self._started = True
-
-    @property
-    def value(self) -> float:
-        return self._line.value
+        return value, self._signal
 
     @property
     def initialized(self) -> bool:
@@ -52,9 +50,7 @@ class _Convention(NamedTuple):
 def _built_in_history(history: Array, periods: Periods, average: Any, engine: ComputeEngine | None) -> MacdValues:
     if average.name in MOVING_AVERAGES:
         return macd_history_v1(history, *periods, average.name, engine)
-    value, signal = stepped(
-        lambda: BuiltInMacd(periods, average), lambda state: (state.value, state.signal), history
-    )
+    value, signal = stepped(lambda: BuiltInMacd(periods, average), 2, history)
     return MacdValues(value, signal, value - signal)
 
 
@@ -97,6 +93,11 @@ class MetalMACD(MetalIndicator):
         If a parameter is not as above.
     """
 
+    __slots__ = (
+        "_average", "_convention", "_periods", "convention", "fast_period", "signal", "signal_period", "slow_period",
+        "value",
+    )  # fmt: skip
+
     def __init__(
         self,
         fast: int = 12,
@@ -119,13 +120,12 @@ class MetalMACD(MetalIndicator):
         params = [*self._periods, convention] + ([] if self._average is None else [self._average.name])
         super().__init__(params, lambda: self._convention.state(self._periods, self._average), price_type)
 
-    @property
-    def value(self) -> float:
-        return self._state.value  # type: ignore[attr-defined]
-
-    @property
-    def signal(self) -> float:
-        return self._state.signal  # type: ignore[attr-defined]
+    def handle_bar(self, bar: Bar) -> None:
+        """Update with the close of `bar`."""
+        # What `_take` does, written out: one call less on the path that a backtest takes most.
+        self.value, self.signal = self._update(bar.close.as_double())
+        if self._warming:
+            self._note_progress()
 
     @property
     def histogram(self) -> float:
@@ -152,3 +152,11 @@ class MetalMACD(MetalIndicator):
             If a value is NaN or infinite, or the shape is another one.
         """
         return self._convention.history(price_history(prices), self._periods, self._average, engine)
+
+    def _take(self, price: float) -> None:
+        self.value, self.signal = self._update(price)
+        if self._warming:
+            self._note_progress()
+
+    def _show_nothing(self) -> None:
+        self.value = self.signal = before_first(self.convention)

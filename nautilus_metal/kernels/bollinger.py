@@ -3,7 +3,7 @@
 Reference: Bollinger, J. (2001). Bollinger on Bollinger Bands, chapters 7 and 8.
 """
 
-from math import nan, sqrt
+from math import nan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nautilus_metal.kernels.averages import named_average
 from nautilus_metal.kernels.parameters import band_width, whole_bars
-from nautilus_metal.kernels.windows import WindowSeries, WindowState, window_moments
+from nautilus_metal.kernels.windows import WindowSeries, window_moments
 
 
 class BollingerValues(NamedTuple):
@@ -98,29 +98,6 @@ def bollinger_bands(
         bandwidth = np.where(middle != 0.0, 2.0 * reach / middle, nan)
         percent_b = np.where(reach > 0.0, 0.5 + 0.5 * deviation / reach, nan)
     return BollingerValues(middle + reach, middle, middle - reach, bandwidth, percent_b)
-
-
-class BollingerState(WindowState):
-    """The centre and sigma of `bollinger_moments`, price by price.
-
-    `initialized` once `period` prices have come.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, period: int) -> None:
-        super().__init__(whole_bars("period", period))
-
-    @property
-    def initialized(self) -> bool:
-        return self.count == self.period
-
-    def band_moments(self) -> tuple[float, float, float]:
-        """Return middle, sigma and deviation; NaN before `initialized`."""
-        if self.count < self.period:
-            return nan, nan, nan
-        mean, variance, deviation = self.moments()
-        return mean, sqrt(variance), deviation
 
 
 class BollingerSeries(WindowSeries):

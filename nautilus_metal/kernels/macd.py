@@ -113,8 +113,6 @@ class MacdState:
 
     Attributes
     ----------
-    value, signal : float
-        NaN before `initialized`.
     initialized : bool
         Whether ``slow + signal - 1`` prices have come.
     """
@@ -137,15 +135,17 @@ class MacdState:
         self._keep_fast = self._keep_slow = self._rate = 0.0
         self._last = nan
 
-    def update_raw(self, price: float) -> None:
-        """Take the next finite price."""
+    def update_raw(self, price: float) -> tuple[float, float]:
+        """Take the next finite price, and return line and signal; NaN before `initialized`."""
         if self._gathering:
             self._gather(price)
         move = price - self._last
         self._last = price
         self._fast = fast = self._keep_fast * (self._fast - move)
         self._slow = slow = self._keep_slow * (self._slow - move)
-        self._signal += self._rate * (fast - slow - self._signal)
+        value, signal = fast - slow, self._signal
+        self._signal = signal = signal + self._rate * (value - signal)
+        return (value, signal) if self.initialized else (nan, nan)
 
     def _gather(self, price: float) -> None:
         """Set the weights of the next price while the seeds, plain means, gather."""
@@ -158,14 +158,6 @@ class MacdState:
         self._rate = 1.0 - _keep(count - slow + 1, signal) if count >= slow else 0.0
         self.initialized = count >= slow + signal - 1
         self._gathering = count < slow + signal  # the weights of the price after that are final
-
-    @property
-    def value(self) -> float:
-        return self._fast - self._slow if self.initialized else nan
-
-    @property
-    def signal(self) -> float:
-        return self._signal if self.initialized else nan
 
 
 def _keep(gathered: int, period: int) -> float:

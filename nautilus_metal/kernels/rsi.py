@@ -97,8 +97,6 @@ class RsiState:
 
     Attributes
     ----------
-    value : float
-        On the 0 to 100 scale; NaN before `initialized`.
     initialized : bool
         Whether ``period + 1`` prices have come.
     """
@@ -118,18 +116,22 @@ class RsiState:
         self._gain = self._loss = 0.0
         self._last = nan
 
-    def update_raw(self, price: float) -> None:
-        """Take the next finite price."""
+    def update_raw(self, price: float) -> float:
+        """Take the next finite price, and return the index on the 0 to 100 scale; NaN before `initialized`."""
         move = price - self._last
         self._last = price
         if move > 0.0:
-            self._gain = self._gain * self._keep + move * self._weight
-            self._loss *= self._keep
+            self._gain = gain = self._gain * self._keep + move * self._weight
+            self._loss = loss = self._loss * self._keep
         else:
-            self._loss = self._loss * self._keep - move * self._weight
-            self._gain *= self._keep
+            self._loss = loss = self._loss * self._keep - move * self._weight
+            self._gain = gain = self._gain * self._keep
         if self._missing:
             self._gather()
+            if self._missing:
+                return nan
+        total = gain + loss
+        return 100.0 * gain / total if total > 0.0 else 0.0
 
     def _gather(self) -> None:
         if self._missing > self.period:
@@ -138,13 +140,6 @@ class RsiState:
         if not self._missing:
             self._keep = 1.0 - self._weight
             self.initialized = True
-
-    @property
-    def value(self) -> float:
-        if not self.initialized:
-            return nan
-        total = self._gain + self._loss
-        return 100.0 * self._gain / total if total > 0.0 else 0.0
 
 
 class RsiSeries:

@@ -84,18 +84,36 @@ class WindowState:
         self._anchor = self._total = self._total_square = 0.0
         self._tail = self._tail_square = [0.0] * (self.period + 1)
 
-    def update_raw(self, price: float) -> None:
-        """Move the window on by one finite price."""
-        if self._left:
+    @property
+    def initialized(self) -> bool:
+        """Whether `period` prices have come."""
+        return self.count == self.period
+
+    def update_raw(self, price: float) -> tuple[float, float, float]:
+        """Move the window on by one finite price.
+
+        Returns
+        -------
+        tuple of float
+            Mean, population variance and the price less the mean, of the prices so far while the window fills.
+        """
+        left = self._left
+        if left:
             shifted = price - self._anchor
-            self._total += shifted
-            self._total_square += shifted * shifted
+            self._total = total = self._total + shifted
+            self._total_square = square = self._total_square + shifted * shifted
             self._block.append(price)
-            self._left -= 1
+            self._left = left = left - 1
         else:
             self._begin_block(price)
-        if self.count < self.period:
-            self.count += 1
+            left, shifted, total, square = self._left, 0.0, 0.0, 0.0
+        count = self.count
+        if count < self.period:
+            self.count = count = count + 1
+        total += self._tail[left]
+        offset = total / count
+        variance = (square + self._tail_square[left] - total * offset) / count
+        return self._anchor + offset, variance if variance > 0.0 else 0.0, shifted - offset
 
     def _begin_block(self, price: float) -> None:
         """Make `price` the anchor, and sum the tails of the block before relative to it."""
@@ -107,14 +125,6 @@ class WindowState:
         self._left = self.period - 1
         self._anchor = price
         self._total = self._total_square = 0.0
-
-    def moments(self) -> tuple[float, float, float]:
-        """Return mean, population variance and last deviation, of the prices so far while the window fills."""
-        count, left, anchor = self.count, self._left, self._anchor
-        total = self._total + self._tail[left]
-        offset = total / count
-        variance = (self._total_square + self._tail_square[left] - total * offset) / count
-        return anchor + offset, variance if variance > 0.0 else 0.0, self._block[-1] - anchor - offset
 
 
 class WindowSeries:

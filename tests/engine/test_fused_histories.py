@@ -14,9 +14,10 @@ from nautilus_metal.engine import ComputeEngine, fused, fused_histories
 from nautilus_metal.engine.cancel import CancelToken, cancellable
 from nautilus_metal.engine.fused_histories import LEAST, LOOPS, Loop, fused_history
 from nautilus_metal.errors import Cancelled, DeviceError
-from nautilus_metal.kernels.bollinger import BollingerState, bollinger_bands
+from nautilus_metal.kernels.bollinger import bollinger_bands
 from nautilus_metal.kernels.macd import MacdState
 from nautilus_metal.kernels.rsi import RsiState
+from nautilus_metal.kernels.windows import WindowState
 
 talib = pytest.importorskip("talib")
 numba = pytest.importorskip("numba")
@@ -95,22 +96,17 @@ def test_equals_talib(cpu):
 
 def steps(name, prices):
     """What the streaming states say after each price."""
-    if name == "bollinger":
-        state = BollingerState(5)
-        read = lambda: state.band_moments()  # noqa: E731
-    else:
-        state = RsiState(5) if name == "rsi" else MacdState(3, 5, 2)
-        read = lambda: (state.value,) if name == "rsi" else (state.value, state.signal)  # noqa: E731
-    rows = []
-    for price in prices:
-        state.update_raw(price)
-        rows.append(read())
-    outputs = np.array(rows).T
+    states = {"rsi": (RsiState, 5), "macd": (MacdState, 3, 5, 2), "bollinger": (WindowState, 5)}
+    make, *arguments = states[name]
+    state = make(*arguments)
+    outputs = np.array([state.update_raw(price) for price in prices]).T
     if name == "rsi":
-        return outputs
+        return outputs[None]
     if name == "macd":
         return np.stack([*outputs, outputs[0] - outputs[1]])
-    return np.stack(bollinger_bands(*outputs, 2.0))
+    outputs[:, :4] = np.nan
+    mean, variance, deviation = outputs
+    return np.stack(bollinger_bands(mean, np.sqrt(variance), deviation, 2.0))
 
 
 @NAMES

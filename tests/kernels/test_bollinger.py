@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.bollinger import (
     BollingerSeries,
-    BollingerState,
     bollinger_bands,
     bollinger_moments,
     bollinger_moments_of_averages,
 )
+from nautilus_metal.kernels.windows import WindowState
 
 ROWS = np.arange(1)
 
@@ -25,14 +25,9 @@ def batch(x: np.ndarray, period: int, k: float) -> np.ndarray:
 
 
 def stepped(x: np.ndarray, period: int, k: float) -> np.ndarray:
-    state = BollingerState(period)
-    out = []
-    for price in x.tolist():
-        state.update_raw(price)
-        moments = state.band_moments()
-        assert state.initialized == (not np.isnan(moments[0]))
-        out.append(moments)
-    return np.stack(bollinger_bands(*np.array(out).T, k))
+    mean, variance, deviation = np.array(list(map(WindowState(period).update_raw, x.tolist()))).T
+    mean[: period - 1] = np.nan
+    return np.stack(bollinger_bands(mean, np.sqrt(variance), deviation, k)) + 0 * mean
 
 
 def vector_stepped(x: np.ndarray, period: int, k: float) -> np.ndarray:
@@ -133,7 +128,7 @@ def test_bands_move_and_stretch_with_the_price(seed, scale, shift):
 
 @pytest.mark.parametrize("period", [0, -1, 2.0, None])
 @pytest.mark.parametrize(
-    "make", [BollingerState, lambda p: BollingerSeries(1, p, 2.0), lambda p: bollinger_moments(torch.zeros(5), p)]
+    "make", [lambda p: BollingerSeries(1, p, 2.0), lambda p: bollinger_moments(torch.zeros(5), p)]
 )
 def test_bad_periods(make, period):
     with pytest.raises(InputError, match="`period` must be"):

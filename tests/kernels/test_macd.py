@@ -22,9 +22,9 @@ def stepped(x: np.ndarray, periods: tuple[int, int, int]) -> np.ndarray:
     state = MacdState(*periods)
     out = []
     for price in x.tolist():
-        state.update_raw(price)
-        assert state.initialized == (not np.isnan(state.value))
-        out.append((state.value, state.signal, state.value - state.signal))
+        value, signal = state.update_raw(price)
+        assert state.initialized == (not np.isnan(value))
+        out.append((value, signal, value - signal))
     return np.array(out).T
 
 

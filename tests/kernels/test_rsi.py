@@ -21,9 +21,9 @@ def stepped(x: np.ndarray, period: int) -> np.ndarray:
     state = RsiState(period)
     out = []
     for price in x.tolist():
-        state.update_raw(price)
-        assert state.initialized == (not np.isnan(state.value))
-        out.append(state.value)
+        value = state.update_raw(price)
+        assert state.initialized == (not np.isnan(value))
+        out.append(value)
     return np.array(out)
 
 
