@@ -20,7 +20,7 @@ from nautilus_trader.trading import (
 
 from nautilus_metal.host.config_check import Checks, shown
 from nautilus_metal.host.v2_config import Settings, decoded, fields_of
-from nautilus_metal.host.v2_node_keys import CALLED, PATHS, SANDBOX, SECTIONS, UNKNOWN, Section, section_of
+from nautilus_metal.host.v2_node_keys import CALLED, LISTS, PATHS, SANDBOX, SECTIONS, UNKNOWN, Section, section_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,9 @@ class NodeSettings(Checks):
                 called = CALLED.get(name, name)
                 if called in SECTIONS:
                     host[called] = self._section(name, value, section_of(SECTIONS[called]))
+                elif called in LISTS:
+                    check = partial(self._section, section=section_of(LISTS[called]))
+                    host[called] = self.each(name, value, list, check)
                 else:
                     self._value(name, name, value, section, host)
         if self.wrong:
@@ -169,8 +172,8 @@ class NodeSettings(Checks):
         for name, item in value.items():
             self._value(f"{key}.{name}", name, item, section, made)
         for name in section.needed:
-            if name not in value:
-                self.add(f"{key}.{name}", "must be given, is missing")
+            if name not in made:
+                self.add(f"{key}.{section.written(name)}", "must be given, is missing")
         if len(self.wrong) > before:
             return None
         try:

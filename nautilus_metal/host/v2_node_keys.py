@@ -17,6 +17,7 @@ from nautilus_trader.live import (
     LiveRiskEngineConfig,
 )
 from nautilus_trader.model import AccountId, ClientId, Currency, Money, Venue
+from nautilus_trader.persistence import DataCatalogConfig, StreamingConfig
 from nautilus_trader.portfolio import PortfolioConfig
 
 SANDBOX = "nautilus_trader.adapters.sandbox:SandboxExecutionClientConfig"
@@ -35,13 +36,15 @@ SECTIONS = {
     "risk_engine": LiveRiskEngineConfig,
     "exec_engine": LiveExecutionEngineConfig,
     "logging": LoggerConfig,
+    "streaming": StreamingConfig,
 }
+LISTS = {"catalogs": DataCatalogConfig}
 _QUEUE = "2.x has no setting for its queues"
 _DATABASE = "2.x takes a database from Python code only"
+_ROTATION = "2.x takes the rotation of a stream's files from Python code only"
+_STORAGE = "2.x has `fs_rust_storage_options` of a catalog alone"
 UNKNOWN = {
     ("LiveNodeConfig", "emulator"): "2.x has no setting for its emulator",
-    ("LiveNodeConfig", "streaming"): "of 2.x's streams this package does not set up any from a file",
-    ("LiveNodeConfig", "catalogs"): "of 2.x's catalogs this package does not set up any from a file",
     ("LiveDataEngineConfig", "qsize"): _QUEUE,
     ("LiveRiskEngineConfig", "qsize"): _QUEUE,
     ("LiveExecutionEngineConfig", "qsize"): _QUEUE,
@@ -53,6 +56,16 @@ UNKNOWN = {
     ("MessageBusConfig", "database"): _DATABASE,
     ("LoggerConfig", "use_tracing"): "2.x has no such setting",
     ("SandboxExecutionClientConfig", "leverages"): "2.x has `default_leverage` for all instruments",
+    ("StreamingConfig", "include_types"): "2.x takes the kinds of a stream from Python code only",
+    ("StreamingConfig", "rotation_mode"): _ROTATION,
+    ("StreamingConfig", "max_file_size"): _ROTATION,
+    ("StreamingConfig", "rotation_interval"): _ROTATION,
+    ("StreamingConfig", "rotation_time"): _ROTATION,
+    ("StreamingConfig", "rotation_timezone"): _ROTATION,
+    ("StreamingConfig", "fs_protocol"): _STORAGE,
+    ("StreamingConfig", "fs_storage_options"): _STORAGE,
+    ("StreamingConfig", "fs_rust_storage_options"): _STORAGE,
+    ("DataCatalogConfig", "fs_storage_options"): _STORAGE,
 }
 _FILE = {
     "log_directory": "directory",
@@ -74,6 +87,7 @@ _RENAMED: dict[type, dict[str, str]] = {
         "log_colors": "is_colored",
         "log_component_levels": "component_levels",
     },
+    StreamingConfig: {"catalog_path": "writer_path"},
 }
 _UNSET: dict[str, Any] = {  # types of what 2.x leaves out by default, which its defaults do not show
     "instance_id": UUID4,
@@ -90,6 +104,10 @@ _UNSET: dict[str, Any] = {  # types of what 2.x leaves out by default, which its
     "file_format": str,
     "log_file_max_size": int,
     "log_file_max_backup_count": int,
+    "name": str,
+    "batch_size": int,
+    "compression": str,
+    "max_row_group_size": int,
 }
 _KINDS: dict[type, dict[str, Any]] = {
     LiveRiskEngineConfig: {"full_position_exit_venues": list[Venue], "max_notional_per_order": dict[str, float]},
@@ -103,6 +121,13 @@ _KINDS: dict[type, dict[str, Any]] = {
         "default_leverage": Decimal,
         "fee_model": MakerTakerFeeModel,
     },
+    StreamingConfig: {"rotation_config": None, "writer_backend": None},  # the second is none of its arguments
+    DataCatalogConfig: {"fs_rust_storage_option_keys": None},
+}
+_NEEDED: dict[type, dict[str, Any]] = {  # what a config cannot be without, an example of each
+    SandboxExecutionClientConfig: {"venue": Venue("SIM"), "starting_balances": [Money.from_str("1 USD")]},
+    StreamingConfig: {"writer_path": "."},
+    DataCatalogConfig: {"path": "."},
 }
 
 
@@ -119,7 +144,7 @@ class Section:
     called : dict
         What 2.x calls a key of 1.x.
     needed : tuple of str
-        Keys that must be given.
+        Keys that must be given, as 2.x calls them.
     """
 
     cls: Any
@@ -131,16 +156,15 @@ class Section:
         """Make the config."""
         return _MAKERS.get(self.cls, self.cls)(**values)
 
+    def written(self, key: str) -> str:
+        """Return what a file that serves both calls a key."""
+        return next((old for old, new in self.called.items() if new == key), key)
+
 
 def section_of(cls: Any) -> Section:
     """Return how a config of the host's is read: by the types of its defaults, where nothing else is said."""
-    named = _KINDS.get(cls, {})
-    if cls is SandboxExecutionClientConfig:
-        needed: tuple[str, ...] = ("venue", "starting_balances")
-        example = cls(Venue("SIM"), [Money.from_str("1 USD")])
-    else:
-        needed, example = (), cls()
-    kinds = {}
+    named, given = _KINDS.get(cls, {}), _NEEDED.get(cls, {})
+    example, kinds = cls(**given), {}
     for name, member in vars(cls).items():
         if isinstance(member, GetSetDescriptorType):
             default = getattr(example, name)
@@ -150,8 +174,10 @@ def section_of(cls: Any) -> Section:
                 kinds[name] = found
     if cls is LoggerConfig:
         kinds |= {name: _UNSET[name] for name in (*_FILE.values(), *_ROTATE)}
+    if cls is DataCatalogConfig:
+        kinds["fs_rust_storage_options"] = dict[str, str]
     called = _RENAMED.get(cls, {}) | (_FILE if cls is LoggerConfig else {})
-    return Section(cls, kinds, called, needed)
+    return Section(cls, kinds, called, tuple(given))
 
 
 def _unset(name: str) -> Any:

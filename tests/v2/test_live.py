@@ -5,12 +5,19 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nautilus_metal.cli import main
-from tests.v2.replay_market import BARS, settings
+from nautilus_metal.host import BarType
+from nautilus_metal.host.backtest import make_bars
+from nautilus_metal.host.catalog import read_streamed, write_prices
+from nautilus_metal.messages import RiskReport
+from tests.v2.conftest import equity, walk
+from tests.v2.replay_market import BARS, FIRST, NAMES, STEP, settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,9 +86,9 @@ def command(path: Path, *arguments: str, **more) -> subprocess.Popen:
 
 @pytest.fixture
 def file(tmp_path):
-    def write(speed="max", **more) -> Path:
+    def write(speed="max", replay=(), **more) -> Path:
         made = settings(**more)
-        made["data_clients"]["REPLAY"]["config"]["speed"] = speed
+        made["data_clients"]["REPLAY"]["config"] |= {"speed": speed, **dict(replay)}
         path = tmp_path / "node.json"
         path.write_text(json.dumps(made))
         return path
@@ -99,6 +106,27 @@ def test_the_command_runs_a_file_to_the_end_of_its_replay(file):
     last = re.fullmatch(r"Stopped. ([\d,]+) risk reports, (\d+) fills", lines[-1])
     assert last, lines[-1]
     assert int(last[2]) > 10, "the sandbox fills little: look at its quotes"
+
+
+def test_a_file_names_catalogs_for_history_and_a_stream_for_what_is_published(file, tmp_path):
+    history, stream = tmp_path / "history", tmp_path / "stream"
+    history.mkdir()
+    ts = time.time_ns() - 10**10 + 10**8 * np.arange(-150, 0)
+    earlier = []
+    for seed, (name, kind) in enumerate(zip(NAMES, BARS, strict=True)):
+        closes = [walk(seed, len(ts))] * 4
+        earlier.append(make_bars(BarType.from_str(kind), equity(name), closes, np.ones(len(ts)), ts))
+    write_prices(history, map(equity, NAMES), earlier)
+    none, few = FIRST.isoformat(), (FIRST + 40 * STEP).isoformat()  # too few bars for a figure without history
+    named = {"catalogs": [{"path": str(history)}], "streaming": {"catalog_path": str(stream)}}
+    done = command(file(replay={"start": none, "end": few}, **named))
+    out, err = done.communicate(timeout=120)
+    assert done.returncode == 0, err
+    (run,) = (stream / "live").iterdir()
+    reports = read_streamed(stream, "live", run.name, RiskReport)
+    assert f"Stopped. {len(reports)} risk reports, " in out
+    assert reports[-1].var(0.99) > 0.0
+    assert not reports[-1].uncovered
 
 
 def test_the_command_checks_a_file(file, capsys):

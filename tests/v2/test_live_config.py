@@ -9,7 +9,7 @@ from nautilus_trader.live import LiveNodeConfig
 
 from nautilus_metal.actors import RiskActorConfig
 from nautilus_metal.errors import InputError
-from nautilus_metal.host.v2_node_keys import SECTIONS, UNKNOWN, section_of
+from nautilus_metal.host.v2_node_keys import LISTS, SECTIONS, UNKNOWN, section_of
 from nautilus_metal.live import live_config, node_config, read_settings
 from tests.v2.replay_market import BARS, settings
 
@@ -18,6 +18,7 @@ RISK = {"actor_path": "nautilus_metal.actors:RiskActor", "config_path": "nautilu
 TREND = {"strategy_path": "strategies.macd_trend:MACDTrend", "config_path": "strategies.macd_trend:MACDTrendConfig"}
 REPLAY = {"path": "nautilus_metal.live:ReplayDataClientConfig"}
 SANDBOX = {"path": "nautilus_trader.adapters.sandbox.config:SandboxExecutionClientConfig"}
+HOST = (LiveNodeConfig, *SECTIONS.values(), *LISTS.values())
 ACCOUNT = {"venue": "SIM", "starting_balances": ["1000 USD"]}
 
 
@@ -48,6 +49,12 @@ def test_keys_of_v1_are_read_as_v2_has_them(tmp_path):
         [data_engine]
         time_bars_interval_type = "left-open"
         external_clients = ["X"]
+        [streaming]
+        catalog_path = "streamed"
+        flush_interval_ms = 250
+        [[catalogs]]
+        path = "history"
+        name = "H"
         [risk_engine]
         max_notional_per_order = { "AAA.SIM" = 5_000 }
         [exec_engine]
@@ -64,6 +71,8 @@ def test_keys_of_v1_are_read_as_v2_has_them(tmp_path):
         assert host.logging.file_config.directory == "logs"
         assert str(host.msgbus.encoding) == "SerializationEncoding.MSG_PACK"
         assert host.cache.bar_capacity == 50
+        assert (host.streaming.writer_path, host.streaming.flush_interval_ms) == ("streamed", 250)
+        assert [(one.path, one.name) for one in host.catalogs] == [("history", "H")]
         assert host.data_engine.time_bars_interval_type.name == "LEFT_OPEN"
         assert [str(one) for one in host.data_engine.external_clients] == ["X"]
         assert host.risk_engine.max_notional_per_order == {"AAA.SIM": "5000.0"}
@@ -105,7 +114,14 @@ def test_our_own_files_are_right(name):
         ({"exec_engine": {"qsize": 5}}, "exec_engine.qsize: is known to NautilusTrader v1 only: 2.x has no setting"),
         ({"cache": {"database": {}}}, "cache.database: is known to NautilusTrader v1 only: 2.x takes a database"),
         ({"emulator": {}}, "emulator: is known to NautilusTrader v1 only: "),
-        ({"streaming": {}}, "streaming: is known to NautilusTrader v1 only: "),
+        ({"streaming": {}}, "streaming.catalog_path: must be given, is missing"),
+        ({"streaming": {"catalog_path": 3}}, "streaming.catalog_path: must be str, was 3"),
+        ({"streaming": {"catalog_path": "x", "include_types": []}}, "streaming.include_types: is known to"),
+        ({"streaming": {"catalog_path": "x", "rotation_mode": 0}}, "streaming.rotation_mode: is known to"),
+        ({"streaming": {"catalog_path": "x", "rotation_config": {}}}, "streaming.rotation_config: unknown key"),
+        ({"catalogs": {}}, "catalogs: must be array, was {}"),
+        ({"catalogs": [{"name": "x"}]}, "catalogs[0].path: must be given, is missing"),
+        ({"catalogs": [{"path": "x", "fs_storage_options": {}}]}, "catalogs[0].fs_storage_options: is known to"),
         ({"exec_engine": {"reconcile": True}}, "exec_engine.reconcile: unknown key, did you mean reconciliation?"),
         ({"exec_engine": {"inflight_check_retries": 2.5}}, "exec_engine.inflight_check_retries: must be int"),
         ({"exec_engine": {"inflight_check_retries": -2}}, "exec_engine.inflight_check_retries: "),
@@ -205,20 +221,22 @@ def test_a_client_without_a_factory_is_refused():
         LiveNode(node_config({"data_clients": {"X": {"path": path}}}))
 
 
-@pytest.mark.parametrize("cls", [LiveNodeConfig, *SECTIONS.values()])
+@pytest.mark.parametrize("cls", HOST)
 def test_the_type_of_every_key_of_v2_is_known(cls):
     """Where v2 has a new key whose default is None, its type has to be said in host.v2_node_keys."""
     section = section_of(cls)
     left_out = {"data_clients", "exec_clients", "streaming", "catalogs", "cache", "msgbus", "portfolio"}
     left_out |= {"queue_monitor", "plugins", "controller", "encoding_market_data", "encoding_builtin", "file_config"}
+    left_out |= {"catalog", "data_types", "record_types", "instrument_types", "record_filters", "rotation_config"}
+    left_out |= {"params", "writer_backend", "fs_rust_storage_option_keys"}
     names = {name for name, member in vars(cls).items() if type(member).__name__ == "getset_descriptor"}
     assert names - left_out <= set(section.kinds), "v2 has new keys: see host.v2_node_keys"
 
 
 def test_what_is_said_to_be_unknown_to_v2_is():
     for (name, key), _ in UNKNOWN.items():
-        cls = next((one for one in (LiveNodeConfig, *SECTIONS.values()) if one.__name__ == name), None)
-        if cls is not None and key not in ("streaming", "catalogs"):
+        cls = next((one for one in HOST if one.__name__ == name), None)
+        if cls is not None:
             assert not hasattr(cls, key), f"v2 has `{key}` now: take it out of host.v2_node_keys.UNKNOWN"
 
 
