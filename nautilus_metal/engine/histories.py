@@ -68,6 +68,8 @@ def bollinger_history(
     fused = _fused("bollinger", history, rows, engine, dtype)
     if fused is None:
         bands = [bands_history(partial(_moments, period), history, k, engine, dtype) for period, k in rows]
+        if not several:
+            return bands[0]
         fused = tuple(map(np.stack, zip(*bands, strict=True)))
     return BollingerValues(*(out if several else out[0] for out in fused))
 
@@ -75,8 +77,15 @@ def bollinger_history(
 def bands_history(
     kernel: Kernel, history: Array, k: float, engine: ComputeEngine | None, dtype: torch.dtype | None = None
 ) -> BollingerValues:
-    """Bands from a kernel that returns `BandMoments`."""
+    """Bands from a kernel that returns `BandMoments`; made on the device too where it has float64."""
     engine = engine or shared_engine()
+    if engine.device.type != "cpu" and (dtype or engine.exact_dtype) == torch.float64:
+
+        def bands(prices: Tensor, _: Any) -> BollingerValues:
+            moments = BandMoments(*kernel(prices, None))
+            return bollinger_bands(moments.middle, moments.sigma, moments.deviation, k)
+
+        return BollingerValues(*evaluate(bands, history, None, engine))
     middle, sigma, deviation = evaluate(kernel, history, None, engine, dtype)
     return bollinger_bands(middle + level(history, dtype or engine.exact_dtype), sigma, deviation, k)
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nautilus_metal.engine.compute import ComputeEngine
+from nautilus_metal.engine.governor import cpu_of
+from nautilus_metal.engine.pool_arrays import result_array
 from nautilus_metal.engine.shared import shared_engine
 from nautilus_metal.engine.threads import threads_for
 
@@ -62,7 +64,7 @@ def evaluate(
         for start in range(0, max(1, len(rows)), per_call):
             with torch.inference_mode():
                 tensor = engine.upload(rows[start : start + per_call], dtype=dtype)
-                parts.append(engine.download(torch.stack(tuple(kernel(tensor, chosen)))))
+                parts.append(_on_host(torch.stack(tuple(kernel(tensor, chosen))), engine))
         return _joined(parts, axis=-2)
 
     with threads_for(history.size * (len(settings) if several else 1)):
@@ -71,6 +73,15 @@ def evaluate(
         else:
             out = run(settings)
     return out.reshape(out.shape[:-2] + history.shape)
+
+
+def _on_host(values: Tensor, engine: ComputeEngine) -> Array:
+    """As `ComputeEngine.download`, into memory that earlier results left where they come from another device."""
+    if engine.device.type == "cpu":
+        return engine.download(values)
+    made = result_array(cpu_of(engine).pool, tuple(values.shape))
+    torch.from_numpy(made).copy_(values if values.dtype == torch.float64 else values.cpu())
+    return made
 
 
 def _joined(parts: list[Array], axis: int) -> Array:

@@ -89,14 +89,15 @@ def bollinger_moments_of_averages(prices: Tensor, period: int, average: str) -> 
     return BandMoments(middle, (variance + (mean - middle).square()).sqrt(), prices - middle)
 
 
-def bollinger_bands(
-    middle: NDArray[np.float64], sigma: NDArray[np.float64], deviation: NDArray[np.float64], k: float
+def bollinger_bands[Values: (NDArray[np.float64], Tensor)](
+    middle: Values, sigma: Values, deviation: Values, k: float
 ) -> BollingerValues:
-    """Make the bands `k` sigma around `middle`, on the host in float64."""
+    """Make the bands `k` sigma around `middle`, in float64: of arrays, or of tensors on a device that has it."""
+    library: Any = torch if isinstance(middle, Tensor) else np
     reach = band_width(k) * sigma
     with np.errstate(divide="ignore", invalid="ignore"):
-        bandwidth = np.where(middle != 0.0, 2.0 * reach / middle, nan)
-        percent_b = np.where(reach > 0.0, 0.5 + 0.5 * deviation / reach, nan)
+        bandwidth = library.where(middle != 0.0, 2.0 * reach / middle, nan)
+        percent_b = library.where(reach > 0.0, 0.5 + 0.5 * deviation / reach, nan)
     return BollingerValues(middle + reach, middle, middle - reach, bandwidth, percent_b)
 
 

@@ -146,3 +146,13 @@ def test_bad_widths(k):
 def test_an_unknown_average_is_named():
     with pytest.raises(InputError, match="`average`"):
         bollinger_moments_of_averages(torch.zeros(5), 3, "KAMA")
+
+
+def test_bands_of_tensors_are_those_of_arrays():
+    middle = np.array([100.0, 0.0, -3.0, np.nan, 5.0])
+    sigma, deviation = np.array([1.5, 2.0, 0.0, np.nan, 1e-300]), np.array([-1.0, 0.0, 0.0, np.nan, 1e-300])
+    arrays = bollinger_bands(middle, sigma, deviation, 2.0)
+    tensors = bollinger_bands(*map(torch.from_numpy, (middle, sigma, deviation)), 2.0)
+    np.testing.assert_array_equal(np.stack(arrays), torch.stack(tuple(tensors)).numpy())
+    assert np.isnan(arrays.bandwidth[[1, 3]]).all()
+    assert np.isnan(arrays.percent_b[[2, 3]]).all()
