@@ -94,10 +94,29 @@ def fused_history(
     """
     engine = engine or shared_engine()
     outputs = result_array(engine.pool, (LOOPS[name].outputs, len(settings), *history.shape))
-    if history.size <= _PART and len(settings) == 1:  # as of one series, where every microsecond is seen
-        return tuple(outputs) if _fill_at_once(name, history, settings[0], outputs, engine) else None
     wanted = [Wanted(name, setting, tuple(outputs[:, i])) for i, setting in enumerate(settings)]
     return tuple(outputs) if fill_histories(history, wanted, engine) else None
+
+
+def fused_once(
+    name: str, history: Array, setting: Settings, engine: ComputeEngine | None = None
+) -> tuple[Array, ...] | None:
+    """Compute an indicator with one setting: `fused_history` without the axis of settings.
+
+    A history of few elements, as of one series, goes to its loop without a detour: every microsecond is seen there.
+    """
+    engine = engine or shared_engine()
+    if history.size > _PART:
+        several = fused_history(name, history, [setting], engine)
+        return several and tuple(out[0] for out in several)
+    loops = _loops((name,), history.size, engine)
+    if loops is None:
+        return None
+    rows = _rows(history)
+    outputs = np.empty((LOOPS[name].outputs, *rows.shape))
+    parts = tuple(outputs)
+    loops[name](rows, *parts, *setting)
+    return parts if history.ndim == 2 else tuple(outputs[:, 0])
 
 
 def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngine | None = None) -> bool:
@@ -139,18 +158,6 @@ def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngi
     return True
 
 
-def _fill_at_once(
-    name: str, history: Array, settings: Settings, outputs: Array, engine: ComputeEngine | None
-) -> bool:
-    """Compute one indicator on this thread, as `fill_histories` would in a single part."""
-    loops = _loops((name,), history.size, engine)
-    if loops is None:
-        return False
-    rows = _rows(history)
-    loops[name](rows, *outputs.reshape(-1, *rows.shape), *settings)
-    return True
-
-
 def _loops(
     names: Collection[str], elements: int, engine: ComputeEngine | None
 ) -> dict[str, Callable[..., None]] | None:
@@ -158,10 +165,17 @@ def _loops(
     engine = engine or shared_engine()
     engine.synchronize()
     kernels = fused_kernels(engine.device, "numba") if elements else None
-    if kernels is None or (elements < LEAST and not kernels.verdicts.keys() >= set(names)):
+    if kernels is None:
         return None
-    loops = {name: loop for name in names if (loop := _trusted(kernels, name, LOOPS[name])) is not None}
-    return loops if len(loops) == len(names) else None
+    loops = {}
+    for name in names:
+        loop = kernels.known(name, LOOPS[name].loop)
+        if loop is None and elements >= LEAST:
+            loop = _trusted(kernels, name, LOOPS[name])
+        if loop is None:
+            return None
+        loops[name] = loop
+    return loops
 
 
 def _rows(history: Array) -> Array:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nautilus_metal.engine.compute import ComputeEngine
-from nautilus_metal.engine.fused_histories import Settings, fused_history
+from nautilus_metal.engine.fused_histories import fused_history, fused_once
 from nautilus_metal.engine.fused_scans import fused_macd, fused_rsi
 from nautilus_metal.engine.series import Kernel, evaluate, level
 from nautilus_metal.engine.shared import shared_engine
@@ -33,12 +33,11 @@ def rsi_history(
     dtype: torch.dtype | None = None,
 ) -> Array:
     """RSI of each series; with a sequence of periods, a leading axis of them."""
-    several = isinstance(periods, Sequence)
-    rows: Any = periods if several else [periods]
-    fused = _fused("rsi", history, [(period,) for period in rows], engine, dtype)
+    settings: Any = (periods,) if isinstance(periods, int) else [(period,) for period in periods]
+    fused = _fused("rsi", history, settings, _is_one(settings), engine, dtype)
     if fused is None:
         return evaluate(lambda x, some: (fused_rsi(x, some),), history, periods, engine, dtype)[0]
-    return fused[0] if several else fused[0][0]
+    return fused[0]
 
 
 def macd_history(
@@ -48,12 +47,8 @@ def macd_history(
     dtype: torch.dtype | None = None,
 ) -> MacdValues:
     """MACD of each series; with a sequence of (fast, slow, signal), a leading axis of them."""
-    several = not settings or isinstance(settings[0], Sequence)
-    rows: Any = settings if several else [tuple(settings)]
-    fused = _fused("macd", history, rows, engine, dtype)
-    if fused is None:
-        return MacdValues(*evaluate(fused_macd, history, settings, engine, dtype))
-    return MacdValues(*(out if several else out[0] for out in fused))
+    fused = _fused("macd", history, settings, _is_one(settings), engine, dtype)
+    return MacdValues(*(evaluate(fused_macd, history, settings, engine, dtype) if fused is None else fused))
 
 
 def bollinger_history(
@@ -63,15 +58,13 @@ def bollinger_history(
     dtype: torch.dtype | None = None,
 ) -> BollingerValues:
     """Bollinger bands of each series; with a sequence of (period, k), a leading axis of them."""
-    several = not settings or isinstance(settings[0], Sequence)
-    rows: Any = settings if several else [settings]
-    fused = _fused("bollinger", history, rows, engine, dtype)
+    one = _is_one(settings)
+    fused = _fused("bollinger", history, settings, one, engine, dtype)
     if fused is None:
+        rows: Any = [settings] if one else settings
         bands = [bands_history(partial(_moments, period), history, k, engine, dtype) for period, k in rows]
-        if not several:
-            return bands[0]
-        fused = tuple(map(np.stack, zip(*bands, strict=True)))
-    return BollingerValues(*(out if several else out[0] for out in fused))
+        fused = bands[0] if one else tuple(map(np.stack, zip(*bands, strict=True)))
+    return BollingerValues(*fused)
 
 
 def bands_history(
@@ -94,11 +87,14 @@ def _moments(period: int, prices: Tensor, _: Any) -> BandMoments:
     return bollinger_moments(prices, period)
 
 
+def _is_one(settings: Sequence[Any]) -> bool:
+    """Whether these are the numbers of one setting, and not a sequence of settings."""
+    return len(settings) > 0 and isinstance(settings[0], int)
+
+
 def _fused(
-    name: str,
-    history: Array,
-    settings: Sequence[Settings],
-    engine: ComputeEngine | None,
-    dtype: torch.dtype | None,
+    name: str, history: Array, settings: Any, one: bool, engine: ComputeEngine | None, dtype: torch.dtype | None
 ) -> tuple[Array, ...] | None:
-    return None if dtype == torch.float32 else fused_history(name, history, settings, engine)
+    if dtype == torch.float32:
+        return None
+    return (fused_once if one else fused_history)(name, history, settings, engine)
