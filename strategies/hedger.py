@@ -86,6 +86,7 @@ class Hedger(Strategy):
         self.refused: Counter[str] = Counter()
         self._last_fill: dict[str, int] = {}
         self._blocked: dict[InstrumentId, int] = {}
+        self._sent: set[Any] = set()
 
     def on_start(self) -> None:
         """Listen to hedge requests."""
@@ -104,6 +105,7 @@ class Hedger(Strategy):
         self.refused.clear()
         self._last_fill.clear()
         self._blocked.clear()
+        self._sent.clear()
 
     def on_hedge_request(self, request: HedgeRequest) -> None:
         """Execute a request, or count why not."""
@@ -133,9 +135,8 @@ class Hedger(Strategy):
     def _problem(self, request: HedgeRequest) -> str | None:
         """Say why a request is not executed, or None."""
         config = self.config
-        at_work = self.cache.orders_open(strategy_id=self.id) + self.cache.orders_inflight(strategy_id=self.id)
         concerned = (request.underlying, _ANY)
-        if any(_underlying(order) in concerned for order in at_work):
+        if any(_underlying(order) in concerned for order in self._at_work()):
             return "orders at work"
         age = self.clock.timestamp_ns() - request.ts_init
         last_fill = max(self._last_fill.get(underlying, 0) for underlying in concerned)
@@ -149,6 +150,14 @@ class Hedger(Strategy):
         if not removed >= max(config.min_removed, config.min_share * request.risk_before):
             return "within the band"
         return None
+
+    def _at_work(self) -> list[Any]:
+        """Orders that may still fill; those just sent are among the host's own only once it has looked at them."""
+        sent = filter(None, map(self.cache.order, self._sent))
+        waiting = [order for order in sent if not order.is_closed]
+        self._sent = {order.client_order_id for order in waiting}
+        found = self.cache.orders_open(strategy_id=self.id) + self.cache.orders_inflight(strategy_id=self.id)
+        return [*waiting, *found]
 
     def _execute(self, name: str, quantity: float, underlying: str) -> bool:
         """Send the orders of one leg, cut to the limit; return whether there was one."""
@@ -183,6 +192,7 @@ class Hedger(Strategy):
         order = self.order_factory.market(
             instrument.id, side, instrument.make_qty(lots), time_in_force=TimeInForce.IOC, tags=[_TAG + underlying]
         )
+        self._sent.add(order.client_order_id)
         self.submit_order(order, position_id=position_id)
 
     def _positions(self, instrument_id: InstrumentId | None = None) -> list[Any]:

@@ -11,8 +11,7 @@ MAJOR = int(version("nautilus_trader").partition(".")[0])
 NEEDS_V2 = ("tests/v2/", "tests/parity/host_v2", "nautilus_metal/host/v2")
 NEEDS_V1 = (
     *("tests/actors/", "tests/bench/", "tests/cli/", "tests/indicators/", "tests/live/"),
-    *("tests/strategies/test_hedger", "tests/strategies/test_importable", "tests/strategies/test_rebalancer"),
-    *("tests/strategies/test_risk_scaled", "tests/kernels/test_averages.py", "tests/test_readme.py"),
+    *("tests/strategies/test_importable", "tests/kernels/test_averages.py", "tests/test_readme.py"),
     *("tests/host/test_catalog.py", "tests/host/test_gate_route.py", "tests/host/test_replay_data.py"),
     *("tests/host/test_averages.py", "tests/host/test_tearsheet.py"),
     *("tests/parity/host_v1", "nautilus_metal/host/v1"),

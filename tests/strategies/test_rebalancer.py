@@ -1,24 +1,15 @@
 """The Rebalancer in a real engine: lots, the order of trades, thin markets, refusals and targets that overtake."""
 
-from decimal import Decimal
-
 import pytest
-from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
-from nautilus_trader.common.actor import Actor
-from nautilus_trader.config import LoggingConfig
-from nautilus_trader.model.currencies import USD
-from nautilus_trader.model.data import DataType, QuoteTick
-from nautilus_trader.model.enums import AccountType, OmsType
-from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
-from nautilus_trader.model.instruments import Equity
-from nautilus_trader.model.objects import Money, Price, Quantity
+from nautilus_trader.model import Quantity
 
 from nautilus_metal.errors import InputError
+from nautilus_metal.host.backtest import AccountType
 from nautilus_metal.messages import AllocationTarget
 from strategies.rebalancer import Rebalancer, RebalancerConfig
+from tests.strategies.conftest import SECOND, VENUE, Speaker, equity, held, quotes_of, signed
 
-VENUE, SECOND = Venue("SIM"), 10**9
-A, B, C = (InstrumentId(Symbol(name), VENUE) for name in "ABC")
+A, B, C = "ABC"
 CASH = 100_000
 
 
@@ -32,73 +23,48 @@ def target(weights: dict[str, float], **changes) -> AllocationTarget:
     return AllocationTarget(0, 0, **(fields | changes))
 
 
-class Teller(Actor):
-    """Publishes targets at given seconds, all of one second within a nanosecond."""
+class Noting(Rebalancer):
+    """Keeps its fills in the order in which they come, which their times do not tell."""
 
-    def __init__(self, script, fresh: bool = True) -> None:
-        super().__init__()
-        self.script, self.fresh = script, fresh
+    def __init__(self, config) -> None:
+        super().__init__(config)
+        self.fills: list = []
 
-    def on_start(self) -> None:
-        for second in self.script:
-            self.clock.set_time_alert_ns(f"tell-{second}", second * SECOND + 1, self.on_alert)
-
-    def on_alert(self, event) -> None:
-        for message in self.script[event.ts_event // SECOND]:
-            if self.fresh:
-                message._ts_init = message._ts_event = event.ts_event
-            self.publish_data(DataType(AllocationTarget), message)
+    def on_order_filled(self, event) -> None:
+        self.fills.append(event)
+        super().on_order_filled(event)
 
 
 class Play:
     """One run: what is held at its end, and every fill and order."""
 
-    def __init__(self, script, kind, oms, size, fresh, lots, most, settings) -> None:
-        self.engine = BacktestEngine(
-            BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False)
-        )
-        self.engine.add_venue(VENUE, oms, kind, [Money(CASH, USD)], USD, Decimal(1))
+    def __init__(self, engine, script, size, fresh, lots, most, settings) -> None:
+        self.engine = engine
+        terms = {} if most is None else {"max_quantity": Quantity.from_int(most)}
         for name in (A, B, C):
-            self.engine.add_instrument(
-                Equity(name, name.symbol, USD, 2, Price(0.01, 2), Quantity.from_int(lots), 0, 0,
-                       max_quantity=None if most is None else Quantity.from_int(most))
-            )  # fmt: skip
-            volume = Quantity.from_int(size.get(name, 100_000) if isinstance(size, dict) else size)
-            self.engine.add_data(
-                [QuoteTick(name, Price(99.99, 2), Price(100.01, 2), volume, volume, s * SECOND, s * SECOND)
-                 for s in range(1, 10)],
-                sort=False,
-            )  # fmt: skip
-        self.engine.sort_data()
-        self.strategy = Rebalancer(RebalancerConfig(**settings))
-        self.engine.add_actor(Teller(script, fresh))
-        self.engine.add_strategy(self.strategy)
-        self.fills: list = []
-        self.engine.kernel.msgbus.subscribe("events.fills.*", self.fills.append)
-        self.engine.run()
+            engine.add_instrument(equity(name, 2, lots, **terms))
+            engine.add_data(quotes_of(name, size), sort=False)
+        engine.sort_data()
+        self.strategy = Noting(RebalancerConfig(**settings))
+        engine.add_actor(Speaker(script, fresh))
+        engine.add_strategy(self.strategy)
+        engine.run()
+        self.fills = self.strategy.fills
 
-    def held(self, name: InstrumentId) -> float:
-        return sum(one.signed_qty for one in self.engine.cache.positions_open(instrument_id=name))
+    def held(self, name: str) -> float:
+        return held(self.engine, name)
 
     def traded(self) -> list[tuple[str, float]]:
         """Symbol and signed quantity of each fill, in order."""
-        return [
-            (str(fill.instrument_id.symbol), fill.last_qty.as_double() * (1 if fill.is_buy else -1))
-            for fill in self.fills
-        ]
+        return [(str(fill.instrument_id.symbol), signed(fill)) for fill in self.fills]
 
 
-@pytest.fixture(params=[OmsType.NETTING, OmsType.HEDGING], ids=["netting", "hedging"])
-def play(request):
-    made = []
-
+@pytest.fixture
+def play(engines):
     def run(script, kind=AccountType.MARGIN, size=100_000, fresh=True, lots=1, most=None, **settings) -> Play:
-        made.append(Play(script, kind, request.param, size, fresh, lots, most, settings))
-        return made[-1]
+        return Play(engines(CASH, 1, kind), script, size, fresh, lots, most, settings)
 
-    yield run
-    for one in made:
-        one.engine.dispose()
+    return run
 
 
 def test_weights_become_whole_lots_of_the_equity(play):
@@ -127,7 +93,7 @@ def test_sells_come_before_buys_and_a_cash_account_never_owes(play, kind):
         assert signs[0] is False
     assert not run.strategy.refused
     if kind == AccountType.CASH:
-        balances = [event.balances[0].total.as_double() for event in run.engine.cache.accounts()[0].events]
+        balances = [event.balances[0].total.as_double() for event in run.engine.cache.account_for_venue(VENUE).events]
         assert min(balances) >= 0.0
 
 

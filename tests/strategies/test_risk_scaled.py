@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nautilus_trader.common.actor import Actor
-from nautilus_trader.common.config import ActorConfig
-from nautilus_trader.model.data import DataType
 
 from nautilus_metal.errors import InputError
+from nautilus_metal.host import Actor, after_time_stamp, publish
 from nautilus_metal.messages import RiskReport
 from strategies.risk_scaled import RiskScaled, RiskScaledConfig, scale_to_budget
 from tests.strategies.conftest import DAY, bar_type_of
@@ -25,7 +23,7 @@ class Reporter(Actor):
     """Publishes a report after each day; its VaR is a fixed fraction of the gross value held. A test may alter it."""
 
     def __init__(self, alter: Any = None) -> None:
-        super().__init__(ActorConfig(component_id="REPORTER"))
+        super().__init__()
         self.alter = alter or (lambda report, day: report)
         self.reports: list[RiskReport] = []
         self.last: dict[str, float] = {}
@@ -37,8 +35,7 @@ class Reporter(Actor):
     def on_bar(self, bar: Any) -> None:
         self.last[str(bar.bar_type.instrument_id)] = bar.close.as_double()
         if bar.bar_type == BAR_TYPES[-1]:
-            at = bar.ts_event + 1
-            self.clock.set_time_alert_ns(f"report-{at}", at, callback=lambda _: self.report(bar.ts_event))
+            after_time_stamp(self, "report", lambda: self.report(bar.ts_event))
 
     def report(self, ts: int) -> None:
         lines: dict[str, dict[str, Any]] = {}
@@ -57,7 +54,7 @@ class Reporter(Actor):
         altered = self.alter(made, ts // DAY - 1)
         if altered is not None:
             self.reports.append(altered)
-            self.publish_data(DataType(RiskReport), altered)
+            publish(self, altered)
 
 
 def rising(seed: int = 0) -> dict[str, np.ndarray]:
