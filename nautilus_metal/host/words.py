@@ -99,7 +99,7 @@ else:
         return [one for source in sources for one in cache.bar_types(source, instrument_id, price_type)]
 
     def instruments_of(cache):
-        """As above; v2 has them in no order."""
+        """As above; v2's IDs have another order."""
         return sorted(cache.instruments(), key=lambda one: str(one.id))
 
     def price_of(cache, instrument_id, price_type):
@@ -111,7 +111,7 @@ else:
         return max(bars, key=lambda bar: bar.ts_event).close if bars else None
 
     def open_positions(cache, instrument_id=None, strategy_id=None):
-        """As above; v2 has them in no order."""
+        """As above; v2's IDs have another order."""
         return in_order(cache.positions_open(instrument_id=instrument_id, strategy_id=strategy_id))
 
     def curve_of(cache, name):

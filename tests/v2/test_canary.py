@@ -12,7 +12,25 @@ import talib
 from nautilus_trader.backtest import BacktestEngine
 from nautilus_trader.common import DataActor, DataActorConfig
 from nautilus_trader.indicators import RelativeStrengthIndex
-from nautilus_trader.model import AccountType, ActorId, CustomData, DataType, Money, OmsType, Venue
+from nautilus_trader.model import (
+    AccountType,
+    ActorId,
+    AssetClass,
+    CustomData,
+    DataType,
+    IndexInstrument,
+    IndexPriceUpdate,
+    InstrumentId,
+    Money,
+    OmsType,
+    OptionContract,
+    OptionKind,
+    OrderSide,
+    Price,
+    Quantity,
+    QuoteTick,
+    Venue,
+)
 from nautilus_trader.trading import Strategy
 
 from nautilus_metal.host.backtest import no_fees, silent_engine
@@ -218,3 +236,66 @@ def test_a_running_engine_answers_nothing(system):
 
     one.run([Curious()])
     assert said == ["Already mutably borrowed"] * 3, "v2's engine can be asked as it runs: see host.v2_tearsheet"
+
+
+def test_an_order_just_sent_is_neither_open_nor_in_flight(system):
+    seen: list = []
+
+    class Sender(Script):
+        def submit_order(self, order) -> None:
+            super().submit_order(order)
+            cache = self.cache
+            seen.append((cache.orders_total_count(), len(cache.orders_open()), len(cache.orders_inflight())))
+
+    system().add(NAME, walk(1, 20)).run([], [Sender({NAME: {5: 10}})])
+    hint = "v2 counts an order as it is sent: strategies.hedger, v2_node and working_orders look after it themselves"
+    assert seen == [(1, 0, 0)], hint
+
+
+def test_instruments_are_in_no_order_and_positions_in_that_of_their_ids(system):
+    names = [f"{letter}.XNYS" for letter in "BHKAGLEFCIJD"]
+    one = system()
+    for name in names:
+        one.add(name, walk(1, 5))
+    one.run([], [Script({name: {2: 1} for name in names})])
+    held = [str(position.instrument_id) for position in one.engine.cache.positions_open()]
+    assert held == sorted(names), "v2 has positions in another order now: see host.v2_order"
+    found = [str(instrument.id) for instrument in one.engine.cache.instruments()]
+    assert found not in (names, sorted(names)), "v2 has instruments in an order now: v2_order.number may use it"
+
+
+LAST_DAY = 4
+OPTION, INDEX = InstrumentId.from_str("CALL.XNYS"), InstrumentId.from_str("IDX.XNYS")
+
+
+class Buyer(Script):
+    """Buys one option at its first quote."""
+
+    def on_start(self) -> None:
+        self.subscribe_quotes(OPTION)
+
+    def on_quote(self, quote) -> None:
+        if not self.cache.orders_total_count():
+            self.submit_order(self.order_factory.market(OPTION, OrderSide.BUY, Quantity.from_int(1)))
+
+
+@pytest.mark.parametrize(("prices", "settled"), [("bars", []), ("index prices", [(LAST_DAY * DAY, 10.0)])])
+def test_an_option_settles_by_prices_of_its_index_and_not_by_bars(system, prices, settled):
+    one, cent, lot = system(), Price.from_str("0.01"), Quantity.from_int(1)
+    index = IndexInstrument(INDEX, INDEX.symbol, USD, 2, 0, cent, lot, 0, 0)
+    call = OptionContract(
+        OPTION, OPTION.symbol, AssetClass.INDEX, "IDX", OptionKind.CALL, Price.from_str("100.00"), USD, 0,
+        LAST_DAY * DAY, 2, cent, lot, lot, 0, 0,
+    )  # fmt: skip
+    for instrument in (index, call):
+        one.engine.add_instrument(instrument)
+    sides, sizes = (Price.from_str("11.00"), Price.from_str("11.50")), (Quantity.from_int(10),) * 2
+    one.engine.add_data([QuoteTick(OPTION, *sides, *sizes, *(day * DAY,) * 2) for day in range(1, LAST_DAY)])
+    level, days = Price.from_str("110.00"), range(1, LAST_DAY + 3)
+    known = [IndexPriceUpdate(INDEX, level, day * DAY, day * DAY) for day in days]
+    one.engine.add_data(bars(index, np.full(len(days), 110.0)) if prices == "bars" else known)
+    buyer = Buyer()
+    one.run([], [buyer])
+    assert buyer.fills[0][3] == 11.5
+    found = [(ts, price) for ts, *_, price in buyer.fills[1:]]
+    assert found == settled, "v2 settles options by other prices now: see backtests._option_market"
