@@ -1,4 +1,4 @@
-"""Positions of NautilusTrader 2.x in the order that 1.x has them in: 2.x sorts them by IDs that it makes its own way."""
+"""Positions of NautilusTrader 2.x in the order that 1.x has them in: 2.x sorts them by IDs of its own making."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -15,7 +15,8 @@ from nautilus_trader.trading.strategy import Strategy
 from nautilus_metal.actors import RiskActor, RiskActorConfig
 from nautilus_metal.kernels import black_scholes
 from nautilus_metal.messages import GREEKS_REPORT_TOPIC, STRESS_REPORT_TOPIC
-from tests.actors.conftest import DAY, System, bar_type, walk
+from tests.actors.conftest import System
+from tests.small_system import DAY, bar_type, walk
 
 STOCK, DAYS, EXPIRY = "AAA.XNYS", 60, 100
 EVERY_DAY = range(1, DAYS + 1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nautilus_metal.actors.bar_history import BarHistory
-from tests.actors.conftest import DAY, bars, equity, walk
+from tests.small_system import DAY, bars, equity, walk
 
 STOCK, INDEX = "AAA.XNYS", "VIX.XNYS"
 

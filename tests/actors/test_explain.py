@@ -5,7 +5,8 @@ import pytest
 from nautilus_metal.actors import RiskActor, RiskActorConfig
 from nautilus_metal.messages import RISK_REPORT_TOPIC
 from nautilus_metal.risk import explain_change, worst_scenarios
-from tests.actors.conftest import Script, bar_type, walk
+from tests.actors.conftest import Script
+from tests.small_system import bar_type, walk
 
 NAMES = ("AAA.XNYS", "BBB.XNYS")
 DAYS, TRADED = 120, 110

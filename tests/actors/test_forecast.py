@@ -16,9 +16,9 @@ from nautilus_metal.actors.forecast_windows import BarWindows
 from nautilus_metal.errors import InputError
 from nautilus_metal.messages import ENGINE_EVENT_TOPIC, FORECAST_TOPIC
 from nautilus_metal.models import Recipe, load_checkpoint
-from tests.actors.conftest import DAY
 from tests.actors.forecast_cases import RECIPE, save
 from tests.actors.pretender import FaultAt, Pretender
+from tests.small_system import DAY
 
 A, B, C = "AAA.XNYS", "BBB.XNYS", "CCC.XNYS"
 DAYS = 60

@@ -17,10 +17,11 @@ from nautilus_metal.actors import HedgeActor, HedgeActorConfig, RiskActor, RiskA
 from nautilus_metal.actors.hedge_market import HedgeMarket, Market
 from nautilus_metal.messages import HEDGE_REQUEST_TOPIC
 from strategies.hedger import Hedger, HedgerConfig
-from tests.actors.conftest import CASH, DAY, System, bar_type, bars, equity, walk
+from tests.actors.conftest import CASH, System
 from tests.actors.option_cases import ONE, SMALL, Buyer, contract, premium, quote
 from tests.risk.option_cases import black_scholes as textbook
 from tests.risk.option_cases import option as terms_of
+from tests.small_system import DAY, bar_type, bars, equity, walk
 
 RATE, VOLATILITY, DAYS, EXPIRY = 0.03, 0.25, 60, 70
 HEDGER = "Hedger-HEDGE"

@@ -13,8 +13,8 @@ from nautilus_trader.model.instruments import CryptoOption, CurrencyPair, Future
 from nautilus_trader.model.objects import Price, Quantity
 
 from nautilus_metal.messages import GREEKS_REPORT_TOPIC
-from tests.actors.conftest import DAY, bar_type, bars, walk
 from tests.actors.option_cases import DAYS, EVERY_DAY, EXPIRY, ONE, STOCK, contract, premium, quote
+from tests.small_system import DAY, bar_type, bars, walk
 
 RATE, CENT = 0.03, Price.from_str("0.01")
 FUTURE, COIN = "FUT.XNYS", "BTC.XNYS"

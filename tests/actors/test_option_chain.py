@@ -10,8 +10,8 @@ from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_metal.actors import HedgeActor, HedgeActorConfig
 from nautilus_metal.kernels import black_scholes
 from nautilus_metal.messages import RISK_REPORT_TOPIC
-from tests.actors.conftest import DAY
 from tests.actors.option_cases import DAYS, EXPIRY, STOCK, premium
+from tests.small_system import DAY
 
 STRIKES = {"AAA-C95.XNYS": 95.0, "AAA-C100.XNYS": 100.0, "AAA-C105.XNYS": 105.0}
 CHAIN_DAYS = range(20, DAYS + 1)

@@ -18,8 +18,8 @@ from nautilus_metal.errors import InputError
 from nautilus_metal.risk import Book, Option, Position, assess
 from nautilus_metal.risk.greeks import book_greeks
 from nautilus_metal.risk.stress import stress, stress_grid
-from tests.actors.conftest import DAY, bar_type, bars, walk
 from tests.actors.option_cases import DAYS, EXPIRY, ONE, STOCK, Desk, coin_option, contract, premium, quote
+from tests.small_system import DAY, bar_type, bars, walk
 
 CALL, PUT = "AAA-C105.XNYS", "AAA-P95.XNYS"
 BOOK = {30: [(STOCK, 100), (CALL, -2), (PUT, 3)]}

@@ -22,7 +22,7 @@ from nautilus_metal.errors import InputError
 from nautilus_metal.messages import MODEL_SWITCH_TOPIC, MODEL_VERDICT_TOPIC
 from nautilus_metal.report.series import clean_pnl, collect
 from nautilus_metal.risk.validation import e_process, score
-from tests.actors.conftest import DAY, bar_type
+from tests.small_system import DAY, bar_type
 
 A, B = "AAA.XNYS", "BBB.XNYS"
 DAYS, CUT = 110, 70

@@ -4,8 +4,8 @@ import pytest
 
 from nautilus_metal.actors import RiskActor, RiskActorConfig, ValidationActor, ValidationActorConfig
 from nautilus_metal.messages import MODEL_VERDICT_TOPIC
-from tests.actors.conftest import DAY, bar_type
 from tests.actors.option_cases import DAYS, SMALL, STOCK, Buyer, premium
+from tests.small_system import DAY, bar_type
 
 CALL = "AAA-C105.XNYS"
 

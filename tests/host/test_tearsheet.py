@@ -9,7 +9,8 @@ from nautilus_trader.analysis.tearsheet import create_tearsheet
 
 from nautilus_metal.actors import RiskActor, RiskActorConfig
 from nautilus_metal.host.tearsheet import CHART, REPORTS, add_risk_to_tearsheet
-from tests.actors.conftest import Script, System, bar_type, walk
+from tests.actors.conftest import Script, System
+from tests.small_system import bar_type, walk
 
 NAMES = ("AAA.XNYS", "BBB.XNYS")
 DAYS, LEVELS = 160, (0.9, 0.95)

@@ -13,17 +13,16 @@ from nautilus_metal.host.backtest import (
     USD,
     AccountType,
     BacktestEngine,
-    Equity,
     OmsType,
     fills_of,
     make_bars,
     no_fees,
     silent_engine,
 )
+from tests.small_system import DAY, bar_type, equity
 
 VENUE = Venue("SIM")
 SECOND = 10**9
-DAY = 86_400 * SECOND
 Engines = Callable[..., BacktestEngine]
 
 
@@ -34,23 +33,7 @@ def instrument_id(name: str) -> InstrumentId:
 
 def bar_type_of(name: str) -> BarType:
     """Daily bars of an instrument on the test venue."""
-    return BarType.from_str(f"{name}.SIM-1-DAY-LAST-EXTERNAL")
-
-
-def equity(name: str, precision: int, lot: int = 1, **terms: Any) -> Equity:
-    """A stock whose price has so many digits."""
-    one = instrument_id(name)
-    return Equity(
-        instrument_id=one,
-        raw_symbol=one.symbol,
-        currency=USD,
-        price_precision=precision,
-        price_increment=Price(10.0**-precision, precision),
-        lot_size=Quantity.from_int(lot),
-        ts_event=0,
-        ts_init=0,
-        **terms,
-    )
+    return bar_type(f"{name}.SIM")
 
 
 def quotes_of(name: str, size: int) -> list[QuoteTick]:
@@ -114,7 +97,7 @@ class Bench:
         return held
 
     def _add(self, name: str, closes: np.ndarray, volume: float) -> None:
-        instrument = equity(name, 4)
+        instrument = equity(f"{name}.SIM", precision=4)
         self.engine.add_instrument(instrument)
         if len(closes):
             days = (np.arange(len(closes)) + 1) * DAY

@@ -10,7 +10,8 @@ from nautilus_metal.host import broadcast
 from nautilus_metal.host.backtest import fills_of
 from nautilus_metal.messages import HedgeRequest
 from strategies.hedger import Hedger, HedgerConfig, within
-from tests.strategies.conftest import SECOND, Speaker, equity, held, instrument_id, quotes_of, signed
+from tests.small_system import equity
+from tests.strategies.conftest import SECOND, Speaker, held, instrument_id, quotes_of, signed
 
 FUND, OTHER = "FUND", "OTHER"
 
@@ -42,7 +43,7 @@ def play(engines):
         engine = engines()
         for name in (FUND, OTHER):
             bounds = {"max_quantity": Quantity.from_int(most), "min_quantity": Quantity.from_int(least)}
-            engine.add_instrument(equity(name, 2, **bounds))
+            engine.add_instrument(equity(f"{name}.SIM", **bounds))
             if name in quoted:
                 engine.add_data(quotes_of(name, size), sort=False)
         engine.sort_data()

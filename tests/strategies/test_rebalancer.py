@@ -7,7 +7,8 @@ from nautilus_metal.errors import InputError
 from nautilus_metal.host.backtest import AccountType
 from nautilus_metal.messages import AllocationTarget
 from strategies.rebalancer import Rebalancer, RebalancerConfig
-from tests.strategies.conftest import SECOND, VENUE, Speaker, equity, held, quotes_of, signed
+from tests.small_system import equity
+from tests.strategies.conftest import SECOND, VENUE, Speaker, held, quotes_of, signed
 
 A, B, C = "ABC"
 CASH = 100_000
@@ -42,7 +43,7 @@ class Play:
         self.engine = engine
         terms = {} if most is None else {"max_quantity": Quantity.from_int(most)}
         for name in (A, B, C):
-            engine.add_instrument(equity(name, 2, lots, **terms))
+            engine.add_instrument(equity(f"{name}.SIM", lot=lots, **terms))
             engine.add_data(quotes_of(name, size), sort=False)
         engine.sort_data()
         self.strategy = Noting(RebalancerConfig(**settings))

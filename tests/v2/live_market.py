@@ -23,8 +23,9 @@ from nautilus_metal.actors import (
     RiskActorConfig,
 )
 from nautilus_metal.host import InstrumentId, OrderSide, Strategy, StrategyConfig
+from nautilus_metal.host.backtest import USD
 from nautilus_metal.messages import RISK_REPORT_TOPIC
-from tests.v2.conftest import USD, VENUE, equity, walk
+from tests.small_system import VENUE, equity, walk
 
 NAME, BARS, HISTORY = "AAA.XNYS", 12, 130
 KIND = BarType.from_str(f"{NAME}-1-MINUTE-LAST-EXTERNAL")

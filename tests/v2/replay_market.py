@@ -5,7 +5,7 @@ import pandas as pd
 
 from nautilus_metal.host import BarType, Strategy, StrategyConfig
 from nautilus_metal.live import ReplayData
-from tests.v2.conftest import equity
+from tests.small_system import equity
 
 NAMES = ("AAA.SIM", "BBB.SIM", "CCC.SIM")
 BAR = "100-MILLISECOND-LAST-EXTERNAL"

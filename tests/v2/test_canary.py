@@ -33,9 +33,10 @@ from nautilus_trader.model import (
 )
 from nautilus_trader.trading import Strategy
 
-from nautilus_metal.host.backtest import no_fees, silent_engine
+from nautilus_metal.host.backtest import USD, no_fees, silent_engine
 from nautilus_metal.messages import RiskBreach
-from tests.v2.conftest import DAY, USD, VENUE, Script, bar_type, bars, equity, walk
+from tests.small_system import DAY, VENUE, bar_type, bars, equity, walk
+from tests.v2.conftest import Script
 
 NAME = "AAA.XNYS"
 

@@ -7,8 +7,9 @@ from nautilus_trader.persistence import ParquetDataCatalog, StreamingConfig
 from nautilus_metal.actors import RiskActor
 from nautilus_metal.host.catalog import read_streamed, read_written
 from nautilus_metal.messages import MESSAGES, RiskReport
+from tests.small_system import DAY
 from tests.test_messages import EXAMPLES
-from tests.v2.conftest import DAY, Script
+from tests.v2.conftest import Script
 from tests.v2.test_risk_actor import NAMES, config, two
 
 

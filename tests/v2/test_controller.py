@@ -8,7 +8,7 @@ from nautilus_metal.actors import RiskActor, RiskActorConfig, RiskController, Ri
 from nautilus_metal.errors import HostError, InputError
 from nautilus_metal.host import Actor, publish
 from nautilus_metal.messages import RiskReport
-from tests.v2.conftest import DAY, bar_type, walk
+from tests.small_system import DAY, bar_type, walk
 from tests.v2.test_gate import EMA, Desk, closes, risk
 
 A = "AAA.XNYS"

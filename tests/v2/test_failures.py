@@ -4,7 +4,7 @@ import pytest
 
 from nautilus_metal.errors import InputError
 from nautilus_metal.host import Actor, after_time_stamp, every
-from tests.v2.conftest import bar_type, walk
+from tests.small_system import bar_type, walk
 
 NAME = "AAA.XNYS"
 

@@ -31,7 +31,7 @@ from nautilus_metal.actors.gate_messages import GATE_DECISION_TOPIC
 from nautilus_metal.errors import HostError, InputError
 from nautilus_metal.host import Actor
 from nautilus_metal.risk import Book, assess
-from tests.v2.conftest import bar_type, walk
+from tests.small_system import bar_type, walk
 
 A, B = NAMES = ("AAA.XNYS", "BBB.XNYS")
 DAYS, LEVEL, LIMIT = 60, 0.95, 5_000.0

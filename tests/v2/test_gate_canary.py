@@ -12,7 +12,7 @@ from nautilus_trader.model import ExecAlgorithmId, OrderUpdated, Quantity
 from nautilus_trader.trading import Controller, ExecutionAlgorithm, ExecutionAlgorithmConfig, Strategy
 
 from nautilus_metal.host.v2_senders import _LED
-from tests.v2.conftest import walk
+from tests.small_system import walk
 from tests.v2.test_gate import A, Desk
 
 

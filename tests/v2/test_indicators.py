@@ -7,7 +7,7 @@ from nautilus_trader.trading import Strategy, StrategyConfig
 
 from nautilus_metal.errors import HostError, InputError
 from nautilus_metal.indicators import IndicatorUniverse, MetalBollingerBands, MetalMACD, MetalRSI
-from tests.v2.conftest import bar_type, walk
+from tests.small_system import bar_type, walk
 
 NAME = "AAA.XNYS"
 

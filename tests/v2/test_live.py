@@ -16,7 +16,7 @@ from nautilus_metal.host import BarType
 from nautilus_metal.host.backtest import make_bars
 from nautilus_metal.host.catalog import read_streamed, write_prices
 from nautilus_metal.messages import RiskReport
-from tests.v2.conftest import equity, walk
+from tests.small_system import equity, walk
 from tests.v2.replay_market import BARS, FIRST, NAMES, STEP, settings
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,8 @@ from nautilus_trader.trading import ImportableStrategyConfig
 from nautilus_metal.errors import HostError
 from nautilus_metal.host.catalog import read_closes
 from nautilus_metal.messages import RiskReport
-from tests.v2.conftest import DAY, Script, bar_type, bars, equity
+from tests.small_system import DAY, bar_type, bars, equity
+from tests.v2.conftest import Script
 from tests.v2.test_gate import EMA
 from tests.v2.test_risk_actor import NAMES, SETTINGS, closes, config, two
 

@@ -10,7 +10,8 @@ from nautilus_metal.errors import InputError
 from nautilus_metal.host import Actor
 from nautilus_metal.messages import RISK_REPORT_TOPIC, RiskBreach, RiskReport
 from nautilus_metal.risk import Book, Position, assess
-from tests.v2.conftest import DAY, Script, bar_type, walk
+from tests.small_system import DAY, bar_type, walk
+from tests.v2.conftest import Script
 
 NAMES = ("AAA.XNYS", "BBB.XNYS")
 SETTINGS = {"window": 100, "min_observations": 50, "scenarios": 2_000, "model": "normal", "levels": (0.95, 0.99)}

@@ -9,7 +9,8 @@ from nautilus_trader.analysis.tearsheet import create_tearsheet
 
 from nautilus_metal.actors import RiskActor
 from nautilus_metal.host.tearsheet import REPORTS, add_risk_to_tearsheet
-from tests.v2.conftest import DAY, Script
+from tests.small_system import DAY
+from tests.v2.conftest import Script
 from tests.v2.test_risk_actor import NAMES, closes, config, two
 
 
