@@ -5,16 +5,13 @@ from torch import Tensor
 
 from nautilus_metal.errors import InputError
 
-_LARGE = 1 << 26  # multiplications from which on half of them are worth a call of another library
-
 
 def products(rows: Tensor) -> Tensor:
     """Products of each row with each, shape (rows, rows).
 
-    Numpy makes half of a symmetric product and mirrors it, torch makes all of it: large ones on the host are numpy's.
+    Numpy makes half of a symmetric product and mirrors it, torch makes all of it: those on the host are numpy's.
     """
-    large = len(rows) * rows.numel() >= _LARGE
-    if not large or rows.device.type != "cpu" or rows.requires_grad or not rows.is_floating_point():
+    if rows.device.type != "cpu" or rows.requires_grad or not rows.is_floating_point():
         return rows @ rows.T
     host = rows.numpy()
     return torch.from_numpy(host @ host.T)

@@ -91,7 +91,7 @@ def linear_losses(net: Tensor, drift: float, factors: Tensor, scale: Tensor | No
     profits = net @ factors
     if scale is not None:
         profits.mul_(scale)
-    return profits.add_(drift).neg_()
+    return torch.rsub(profits, -drift)
 
 
 def full_losses(exposures: Tensor, scenarios: ScenarioSet, buffer: Tensor) -> Tensor:

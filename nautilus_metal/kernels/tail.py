@@ -213,7 +213,7 @@ def jackknife_influence(worst: NDArray[np.float64], weights: TailWeights) -> NDA
     ndarray
         Shape (tail, 2 * levels), in the losses' unit.
     """
-    figures = np.zeros((2 * weights.levels, len(worst)))  # less the one without the largest loss; long axis last
-    np.cumsum(weights.without_one.numpy().T[:, :-1] * (worst[:-1] - worst[1:]), axis=1, out=figures[:, 1:])
-    figures -= figures[:, -1:].copy()
+    figures = np.zeros((2 * weights.levels, len(worst)))  # long axis last
+    steps = weights.without_one.numpy().T[:, -2::-1] * (worst[1:] - worst[:-1])[::-1]
+    np.cumsum(steps, axis=1, out=figures[:, -2::-1])
     return figures.T

@@ -276,7 +276,7 @@ def _option_assessment(
 
 
 def _by_level(levels: Sequence[float], rows: Array) -> dict[float, Any]:
-    return {level: row if row.ndim else float(row) for level, row in zip(levels, rows, strict=True)}
+    return dict(zip(levels, rows.tolist() if rows.ndim == 1 else rows, strict=True))
 
 
 def _empty(book: Book, levels: tuple[float, ...], facts: Mapping[str, Any], started: float) -> RiskAssessment:

@@ -20,7 +20,9 @@ _FILL = 2**22  # normals made at a time, float64 on the host
 
 
 def upload(engine: ComputeEngine, parts: Sequence[Tensor]) -> list[Tensor]:
-    """Bring arrays to the device as one flat array over the bus, then views."""
+    """Bring arrays to the device: as one flat array over the bus, then views; without a bus each for itself."""
+    if engine.device.type == "cpu":
+        return [part.to(engine.dtype, copy=True, memory_format=torch.contiguous_format) for part in parts]
     flat = engine.upload(torch.cat([part.flatten() for part in parts]).numpy())
     pieces = torch.split(flat, [part.numel() for part in parts])
     return [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]

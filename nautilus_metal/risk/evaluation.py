@@ -5,7 +5,7 @@ Where the device's memory does not hold a task at once, the same is done in piec
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,8 +105,11 @@ def evaluate(task: Task, engine: ComputeEngine, team: Team = ALONE) -> Figures:
     weights = tail_weights(count, task.levels)
 
     def begin(size: int, start: int) -> PlainWork:
-        in_place = _TAIL_SHARE * size * _WORD * (task.scenarios.loading.shape[-1] + 2) < room(engine)
-        return PlainWork(task, weights, TailParts(size, max(0, min(_SAMPLE, count) - start), in_place))
+        def parts() -> TailParts:
+            in_place = _TAIL_SHARE * size * _WORD * (task.scenarios.loading.shape[-1] + 2) < room(engine)
+            return TailParts(size, max(0, min(_SAMPLE, count) - start), in_place)
+
+        return PlainWork(task, weights, parts)
 
     return _finish(task, weights, *through_tail(engine, team, count, _bytes_each(task), weights.size, begin))
 
@@ -117,7 +120,12 @@ class PlainWork:
 
     task: Task
     weights: TailWeights
-    parts: TailParts
+    make_parts: Callable[[], TailParts]
+
+    @cached_property
+    def parts(self) -> TailParts:
+        """What is kept of the parts, where the work is not done as a whole."""
+        return self.make_parts()
 
     def whole(self, engine: ComputeEngine) -> Array:
         task, count, figures = self.task, self.task.scenarios.count, self.weights.figures
@@ -127,7 +135,8 @@ class PlainWork:
             losses = _losses(task, exposures, scenarios, engine)
             worst, where = largest(losses, self.weights.size)
             basis = _basis(task, scenarios.part(where))
-            return engine.download(torch.cat([worst, losses[:_SAMPLE], basis[:, 0], (basis @ columns).flatten()]))
+            weighed = columns.T @ basis.T  # this way round it takes half the time on the CPU
+            return engine.download(torch.cat([worst, losses[:_SAMPLE], basis[:, 0], weighed.flatten()]))
 
     def part(self, engine: ComputeEngine, first: int, last: int) -> None:
         columns = slice(first, last)
@@ -147,7 +156,7 @@ class PlainWork:
         loading, shift = fitted.loading.to(factors), fitted.shift.to(factors)
         tail = ScenarioSet(loading, factors, shift, scale[0][0] if scale else None)
         basis = team.total((_basis(self.task, tail) @ table).double().cpu())
-        return torch.cat([worst, sample, basis[:, 0], basis[:, 1:].flatten()]).numpy()
+        return torch.cat([worst, sample, basis.T.flatten()]).numpy()
 
 
 def _basis(task: Task, tail: ScenarioSet) -> Tensor:
@@ -244,8 +253,7 @@ def _finish(task: Task, weights: TailWeights, result: Array, device: str) -> Fig
     worst, sample, basis = result[: weights.size], result[weights.size : sampled], result[sampled:]
     if not np.isfinite(result).all():
         raise InputError("`returns` lead to price changes beyond the range of numbers: are they log returns?")
-    rows = fitted.loading.shape[-1]
-    unit = _unit_losses(task, np.column_stack([basis[:rows], basis[rows:].reshape(rows, -1)]))
+    unit = _unit_losses(task, basis.reshape(1 + 2 * levels, -1))
     figures = worst @ weights.figures.numpy()
     errors = jackknife_error(worst, weights, fitted.count) * fitted.error_scale
     var, es = figures[:levels], np.maximum(figures[levels:], figures[:levels])
@@ -254,28 +262,29 @@ def _finish(task: Task, weights: TailWeights, result: Array, device: str) -> Fig
         es=es * task.unit,
         var_se=errors[:levels] * task.unit,
         es_se=errors[levels:] * task.unit,
-        marginal_var=unit[:, 1 : 1 + levels].T,
-        marginal_es=unit[:, 1 + levels :].T,
+        marginal_var=unit[1 : 1 + levels],
+        marginal_es=unit[1 + levels :],
         worst_loss=float(worst[0] * task.unit),
-        worst_unit=unit[:, 0],
+        worst_unit=unit[0],
         drift=_drift(task, sample),
         device=device,
     )
 
 
 def _unit_losses(task: Task, basis: Array) -> Array:
-    """Losses of one unit of base currency in each instrument, shape (instruments, columns)."""
+    """Losses of one unit of base currency in each instrument, shape (rows, instruments), of the basis in rows."""
     if not task.linear:
         return -basis
     loading = task.scenarios.loading.numpy()
-    moves = loading @ basis if loading.ndim == 2 else loading[:, None] * basis
-    return -(moves + task.scenarios.shift.numpy()[:, None])
+    moves = basis @ loading.T if loading.ndim == 2 else basis * loading
+    return -(moves + task.scenarios.shift.numpy())
 
 
 def _drift(task: Task, sample: Array) -> float | None:
     """Compare the first scenarios with float64 on the host."""
     exact = _sample_losses(task, len(sample)).numpy()
-    spread = float(exact.std())
+    centred = exact - exact.sum() / len(exact)
+    spread = math.sqrt(centred @ centred / len(exact))  # in half the time of `std`
     return float(np.abs(exact - sample).max()) / spread if spread > 0 else None
 
 

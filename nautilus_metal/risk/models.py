@@ -219,4 +219,4 @@ def _squares(window: Tensor, covariance: str, decay: float) -> Tensor:
 def _expected(window: Tensor, mean: str) -> Tensor:
     if mean not in MEANS:
         raise InputError(f"`mean` must be one of {', '.join(MEANS)}, was {mean!r}")
-    return window.mean(dim=-1) if mean == "sample" else torch.zeros_like(window[:, 0])
+    return window.mean(dim=-1) if mean == "sample" else torch.zeros(len(window), dtype=window.dtype)
