@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_STRETCH = 128  # bars between the passes over them, so that what passes hand on stays in the first cache
+_STRETCH = 80  # bars between the passes over them: what passes hand on stays in the first cache, stores come evenly
 
 
 def rsi_loop(prices: Array, index: Array, period: int) -> None:
@@ -20,6 +20,7 @@ def rsi_loop(prices: Array, index: Array, period: int) -> None:
     series, bars = prices.shape
     share = 1.0 / period
     keep = 1.0 - share
+    totals = np.empty(_STRETCH)
     for row in range(series):
         x, y = prices[row], index[row]
         gain = loss = 0.0
@@ -28,18 +29,21 @@ def rsi_loop(prices: Array, index: Array, period: int) -> None:
             move = x[t] - x[t - 1] if t else 0.0
             gain += share * max(move, 0.0)
             loss += share * max(-move, 0.0)
-        x, y = x[period - 1 :], y[period - 1 :]  # from here on no index can be negative, which a compiler then knows
-        last = x[0] if len(x) else 0.0
+        last = x[min(period, bars) - 1]
         decay = 1.0
-        for t in range(1, len(x)):
-            price = x[t]
-            move = share * (price - last)
-            last = price
-            gain = decay * gain + max(move, 0.0)
-            loss = decay * loss + max(-move, 0.0)
-            decay = keep
-            total = gain + loss
-            y[t] = 100.0 * gain / (total if total > 0.0 else 1.0)
+        for begin in range(period, bars, _STRETCH):
+            x, y = prices[row, begin : begin + _STRETCH], index[row, begin : begin + _STRETCH]
+            for t in range(len(x)):
+                price = x[t]
+                move = share * (price - last)
+                last = price
+                gain = decay * gain + max(move, 0.0)
+                loss = decay * loss + max(-move, 0.0)
+                decay = keep
+                y[t] = gain
+                totals[t] = gain + loss
+            for t in range(len(x)):  # apart, as a compiler divides several at once
+                y[t] = 100.0 * y[t] / (totals[t] if totals[t] > 0.0 else 1.0)
 
 
 def macd_loop(
@@ -86,48 +90,57 @@ def bollinger_loop(
 ) -> None:
     """Fill the fields of `BollingerValues` with the bands of `bollinger_moments` and `bollinger_bands`."""
     series, bars = prices.shape
-    stretch = period * max(1, _STRETCH // period)
-    tail, tail_square = np.zeros(period), np.zeros(period)  # of the block before, by the number of its bars
-    offset, reach, gap = np.empty(stretch), np.empty(stretch), np.empty(stretch)
+    if period > bars:  # no window is ever full
+        uppers[:] = middles[:] = lowers[:] = widths[:] = places[:] = nan
+        return
+    blocks = max(1, _STRETCH // period)  # of one period, as `kernels.windows` has them
+    stretch = blocks * period
+    known = np.zeros((blocks + 1, period))  # the prices of a stretch, below the block before it
+    anchor, total, square = np.empty((blocks, period)), np.empty((blocks, period)), np.empty((blocks, period))
+    tail, tail_square = np.zeros((blocks, period)), np.zeros((blocks, period))  # of the block before each
+    anchors, totals, squares = anchor.reshape(-1), total.reshape(-1), square.reshape(-1)
+    tails, tail_squares, prices_known = tail.reshape(-1), tail_square.reshape(-1), known.reshape(-1)
     share = 1.0 / period
     for row in range(series):
         for begin in range(0, bars, stretch):
             end = min(begin + stretch, bars)
-            x = prices[row]
-            for start in range(begin, end, period):  # blocks of one period, as `kernels.windows` has them
-                block, before = x[start : start + period], x[max(0, start - period) : start][::-1]
-                anchor = block[0]
-                total = square = 0.0
-                for i in range(len(before) - 1):
-                    shifted = before[i] - anchor
-                    total += shifted
-                    square += shifted * shifted
-                    tail[period - 2 - i] = total
-                    tail_square[period - 2 - i] = square
-                totals, squares, gaps = offset[start - begin :], reach[start - begin :], gap[start - begin :]
-                total = square = 0.0
-                for i in range(len(block)):
-                    shifted = block[i] - anchor
-                    total += shifted
-                    square += shifted * shifted
-                    gaps[i] = shifted
-                    totals[i] = total + tail[i]
-                    squares[i] = square + tail_square[i]
-            x, upper, middle = prices[row, begin:end], uppers[row, begin:end], middles[row, begin:end]
-            lower, width, place = lowers[row, begin:end], widths[row, begin:end], places[row, begin:end]
+            x, fresh = prices[row, begin:end], prices_known[period:]
+            for i in range(period):
+                prices_known[i] = prices_known[stretch + i]
+            for t in range(len(x)):
+                fresh[t] = x[t]
+            for b in range((end - begin + period - 1) // period):
+                base = known[b + 1, 0]
+                gap = gap_square = 0.0
+                for i in range(period - 1, 0, -1):
+                    shifted = known[b, i] - base
+                    gap += shifted
+                    gap_square += shifted * shifted
+                    tail[b, i - 1] = gap
+                    tail_square[b, i - 1] = gap_square
+                gap = gap_square = 0.0
+                for i in range(period):
+                    shifted = known[b + 1, i] - base
+                    gap += shifted
+                    gap_square += shifted * shifted
+                    total[b, i] = gap
+                    square[b, i] = gap_square
+                for i in range(period):
+                    anchor[b, i] = base
+            upper, middle, lower = uppers[row, begin:end], middles[row, begin:end], lowers[row, begin:end]
+            width, place = widths[row, begin:end], places[row, begin:end]
             for t in range(len(x)):  # loops of few arrays each: those a compiler makes vectors of
-                total = offset[t]
-                offset[t] = total * share
-                reach[t] = k * np.sqrt(max(share * (reach[t] - total * offset[t]), 0.0))
+                totals[t] = share * (totals[t] + tails[t])
+                middle[t] = anchors[t] + totals[t]
             for t in range(len(x)):
-                middle[t] = x[t] - gap[t] + offset[t]
-                gap[t] -= offset[t]
+                spread = share * (squares[t] + tail_squares[t]) - totals[t] * totals[t]
+                squares[t] = k * np.sqrt(max(spread, 0.0))
             for t in range(len(x)):
-                upper[t] = middle[t] + reach[t]
-                lower[t] = middle[t] - reach[t]
+                upper[t] = middle[t] + squares[t]
+                lower[t] = middle[t] - squares[t]
             for t in range(len(x)):
-                width[t] = 2.0 * reach[t] / (middle[t] if middle[t] != 0.0 else nan)
+                width[t] = 2.0 * squares[t] / (middle[t] if middle[t] != 0.0 else nan)
             for t in range(len(x)):
-                place[t] = 0.5 + 0.5 * gap[t] / (reach[t] if reach[t] > 0.0 else nan)
-        for t in range(min(period - 1, bars)):
+                place[t] = 0.5 + 0.5 * (x[t] - anchors[t] - totals[t]) / (squares[t] if squares[t] > 0.0 else nan)
+        for t in range(period - 1):
             uppers[row, t] = middles[row, t] = lowers[row, t] = widths[row, t] = places[row, t] = nan

@@ -183,6 +183,22 @@ def test_other_layouts_and_types(name, view, cpu):
         np.testing.assert_array_equal(got, expected)
 
 
+LONG = {"rsi": (10**9,), "macd": (5, 10**9, 9), "bollinger": (10**9, 2.0)}
+
+
+@pytest.mark.parametrize(("name", "setting"), LONG.items())
+def test_a_period_beyond_the_history_takes_no_longer_than_the_history(name, setting, cpu):
+    assert np.isnan(np.stack(fused_history(name, walk(2, 50), [setting], cpu))).all()
+
+
+@NAMES
+def test_a_series_does_not_depend_on_those_before_it(name, cpu):
+    history, setting = walk(3, 500), LOOPS[name].settings
+    alone = np.stack(fused_history(name, history[2:], [setting], cpu))
+    history[:2] *= 1e200
+    np.testing.assert_array_equal(np.stack(fused_history(name, history, [setting], cpu))[:, :, 2:], alone)
+
+
 @NAMES
 @pytest.mark.parametrize("shape", [(0,), (0, 5), (3, 0)])
 def test_nothing_is_left_to_the_eager_kernel(name, shape, cpu):
