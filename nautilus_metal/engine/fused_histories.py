@@ -24,6 +24,7 @@ from nautilus_metal.engine.threads import share
 from nautilus_metal.kernels.bollinger import bollinger_bands, bollinger_moments
 from nautilus_metal.kernels.fused_loops import bollinger_loop, macd_loop, rsi_loop
 from nautilus_metal.kernels.macd import macd
+from nautilus_metal.kernels.parameters import all_finite, finite
 from nautilus_metal.kernels.rsi import rsi
 
 Array = NDArray[np.float64]
@@ -125,7 +126,7 @@ def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngi
     Parameters
     ----------
     history : numpy.ndarray
-        Shape (bars,) or (series, bars), finite.
+        Shape (bars,) or (series, bars).
     wanted : sequence of Wanted
         Each output is float64, C-contiguous and of the shape of `history`.
     engine : ComputeEngine, optional
@@ -138,6 +139,8 @@ def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngi
 
     Raises
     ------
+    InputError
+        If a price is not finite, which each thread looks at before it computes; the outputs then are of no use.
     DeviceError
         If the engine is closed.
     """
@@ -148,13 +151,18 @@ def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngi
     rows = _rows(history)
     jobs = [(loops[one.name], one.settings, [out.reshape(rows.shape) for out in one.outputs]) for one in wanted]
     step = max(1, _PART // rows.shape[1])
+    refused = []
 
     def work(task: tuple[int, int]) -> None:
         part = slice(task[0], task[0] + step)
         loop, settings, outputs = jobs[task[1]]
+        if task[1] == 0 and not all_finite(rows[part]):
+            refused.append(part)
         loop(rows[part], *(out[part] for out in outputs), *settings)
 
     share(work, [(start, i) for start in range(0, len(rows), step) for i in range(len(jobs))], elements)
+    if refused:
+        finite(history)
     return True
 
 
@@ -180,8 +188,7 @@ def _loops(
 
 def _rows(history: Array) -> Array:
     """The history as rows of the kind of array that the loops are compiled for."""
-    flags = history.flags
-    if not (history.dtype == np.float64 and flags.c_contiguous and flags.writeable and flags.aligned):
+    if not (history.dtype == np.float64 and history.flags.carray):
         history = np.require(history, np.float64, ["C", "W", "A"])
     return history.reshape(-1, history.shape[-1])
 

@@ -15,6 +15,7 @@ from nautilus_metal.indicators.histories import Array
 from nautilus_metal.indicators.kinds import KINDS, Settings
 from nautilus_metal.kernels.bollinger import BollingerValues
 from nautilus_metal.kernels.macd import MacdValues
+from nautilus_metal.kernels.parameters import finite
 
 Chosen = Mapping[str, tuple[str, Settings]]  # an indicator's name to its kind and settings
 
@@ -31,7 +32,7 @@ def compute_histories(
     chosen : mapping
         The indicators.
     history : numpy.ndarray
-        Shape (series, bars), finite.
+        Shape (series, bars).
     out : dict or None
         Where to, see `check_outputs`; new arrays where None.
     engine : ComputeEngine or None
@@ -41,11 +42,17 @@ def compute_histories(
     -------
     dict
         By name: an array for an RSI, else a NamedTuple of them; `out` where given.
+
+    Raises
+    ------
+    InputError
+        If a price is not finite; `out` then is of no use.
     """
     made = _new_outputs(chosen, history.shape, engine or shared_engine()) if out is None else out
     wanted = [Wanted(kind, given, _arrays(made[name])) for name, (kind, given) in chosen.items()]
     if fill_histories(history, wanted, engine):
         return made
+    finite(history)
     for name, (kind, given) in chosen.items():
         swept = KINDS[kind].sweep(history, [given], engine)
         values = swept[0] if isinstance(swept, np.ndarray) else type(swept)(*(each[0] for each in swept))

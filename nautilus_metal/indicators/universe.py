@@ -12,7 +12,7 @@ from nautilus_metal.host import Bar, log_warning
 from nautilus_metal.indicators.batch import check_outputs, compute_histories
 from nautilus_metal.indicators.kinds import KINDS, canonical, kind_of, parse, sweep_settings
 from nautilus_metal.indicators.views import VIEWS, SeriesView
-from nautilus_metal.kernels.parameters import price_history
+from nautilus_metal.kernels.parameters import finite, price_array, price_history
 
 
 class IndicatorUniverse:
@@ -157,7 +157,7 @@ class IndicatorUniverse:
 
     def warm_up(self, prices: Any) -> None:
         """Feed a history of shape (instruments, bars), oldest first; as `update` with every column."""
-        for column in self._histories(prices).T:
+        for column in self._histories(price_history(prices)).T:
             self.update(column)
 
     def compute(self, prices: Any, out: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -180,9 +180,9 @@ class IndicatorUniverse:
             If a price is not finite, the shape is another one, or `out` does not have the names, fields, shapes and
             type of what would be returned.
         """
-        history = self._histories(prices)
+        history = self._histories(price_array(prices))
         if out is not None:
-            check_outputs(out, self._settings, history)
+            check_outputs(out, self._settings, finite(history))  # before anything is written over
         return compute_histories(self._settings, history, out, self._engine)
 
     def sweep(self, kind: str, *, prices: Any, **parameters: Any) -> Any:
@@ -269,8 +269,7 @@ class IndicatorUniverse:
             log_warning(type(self).__name__, f"{self!r} skips infinite prices, counted in `rejected`")
         self.rejected += infinite
 
-    def _histories(self, prices: Any) -> NDArray[np.float64]:
-        history = price_history(prices)
+    def _histories(self, history: NDArray[np.float64]) -> NDArray[np.float64]:
         if history.ndim != 2 or len(history) != len(self):
             raise InputError(f"`prices` must be of shape ({len(self)}, bars), was {history.shape}")
         return history

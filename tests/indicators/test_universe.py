@@ -252,6 +252,24 @@ def test_prices_are_not_written_over(cpu):
         made.compute(x, out={"rsi(14)": x})
 
 
+@pytest.mark.parametrize("fused", ["1", "0"])
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_price_that_is_not_finite_is_named_by_whichever_thread_meets_it(bad, again, fused, cpu, monkeypatch):
+    monkeypatch.setenv("NAUTILUS_METAL_FUSED", fused)
+    monkeypatch.setattr(fused_histories, "LEAST", 1)
+    monkeypatch.setattr(fused_histories, "_PART", 60)
+    monkeypatch.setattr("nautilus_metal.engine.threads.SMALL", 1)
+    made, x = IndicatorUniverse(ids(), NAMES, engine=cpu), walks(3, 60)
+    held = made.compute(x) if again else None
+    before = [array.copy() for array in flat(held or {})]
+    x[1, 40:] = x[2, 3] = bad
+    with pytest.raises(InputError, match=f"`prices` must be finite, was {bad} at series 1, bar 40"):
+        made.compute(x, out=held)
+    for array, kept in zip(flat(held or {}), before, strict=True):
+        np.testing.assert_array_equal(array, kept)
+
+
 @pytest.mark.parametrize("prices", [walks(), walks()[0]], ids=["matrix", "series"])
 def test_sweeps_are_as_one_by_one(prices, engine):
     made = IndicatorUniverse(ids(), NAMES, engine=engine)
