@@ -83,7 +83,7 @@ def path_sums(
 
     share(work, range(len(tasks)), WORK * steps * count * len(seeds))
     lower = parts.reshape(len(seeds), -1, rows, rows).sum(1)
-    return [one + np.tril(one, -1).T for one in lower]
+    return [(one + one.T) / (1.0 + np.eye(rows)) for one in lower]
 
 
 def _ways(steps: int, source: int) -> tuple[NDArray[Any], ...]:

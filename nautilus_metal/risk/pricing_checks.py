@@ -48,6 +48,9 @@ def numbers(name: str, value: Any, above: float | None = None) -> Array:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(f"`{name}` must be numbers, was {value!r}") from None
+    if array.ndim == 0:
+        checked_number(name, float(array), above)
+        return array
     suspect = ~np.isfinite(array) | (array < 0) | (array <= (-np.inf if above is None else above))
     for place in np.argwhere(suspect):
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,10 +21,8 @@ Pair = tuple[Payoff, Callable[[Inputs], Tensor]]
 def control_payoffs(terms: Terms, engine: ComputeEngine, steps: int) -> list[Pair]:
     """Pairs of a payoff and its exact figures, see `path_greeks.exact_figures`; the weighted price is always one."""
     weights = basket_weights(terms)
-    moved = engine.upload(weights.unsqueeze(-1))
-    found: list[Pair] = [
-        (discounted(lambda paths: (moved * paths.final).sum(0)), partial(forward_figures, weights=weights))
-    ]
+    weighted = when_called(lambda: _weighted(engine.upload(weights.unsqueeze(-1))))
+    found: list[Pair] = [(discounted(weighted), partial(forward_figures, weights=weights))]
     diffusion = terms.model == "black_scholes"
     if terms.style == "basket" and diffusion and bool(has_geometric_mean(terms).all()):
         found.append(_geometric_basket(terms, engine, weights))
@@ -53,6 +52,18 @@ def on_device(terms: Terms, engine: ComputeEngine) -> tuple[Tensor, Tensor]:
     return engine.upload(terms.strike.unsqueeze(-1)), engine.upload(terms.sign.unsqueeze(-1))
 
 
+def when_called(make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+    """A function that is made when it is first called: a compiled loop does without the eager way's."""
+    made: list[Callable[..., Any]] = []
+
+    def call(*given: Any) -> Any:
+        if not made:
+            made.append(make())
+        return made[0](*given)
+
+    return call
+
+
 def discounted(payoff: Undiscounted) -> Payoff:
     """Pay at expiry."""
 
@@ -77,11 +88,19 @@ def geometric_asian_form(terms: Terms) -> ClosedForm:
     return partial(closed_forms.geometric_asian, strike=terms.strike, sign=terms.sign, observations=observations)
 
 
+def _weighted(weights: Tensor) -> Undiscounted:
+    return lambda paths: (weights * paths.final).sum(0)
+
+
 def _vanilla(terms: Terms, engine: ComputeEngine) -> Pair:
     """The European option of the same strike, of today's price where the contract has none."""
     strike = torch.where(terms.strike.isnan(), terms.inputs.spot[0], terms.strike)
-    level, sign = engine.upload(strike.unsqueeze(-1)), on_device(terms, engine)[1]
-    pay = discounted(lambda paths: payoffs.vanilla(paths.final[0], level, sign))
+
+    def make() -> Undiscounted:
+        level, sign = engine.upload(strike.unsqueeze(-1)), on_device(terms, engine)[1]
+        return lambda paths: payoffs.vanilla(paths.final[0], level, sign)
+
+    pay = discounted(when_called(make))
     if terms.model == "black_scholes":
         return pay, partial(vanilla_figures, strike=strike, sign=terms.sign)
     return pay, partial(exact_figures, closed_form=european_form(terms, strike))

@@ -63,7 +63,8 @@ def fused_sample(terms: Terms, plan: Plan, engine: ComputeEngine, policy: Policy
         name = f"{_SAMPLE[style][0]}_paths"
         if kernels is None or (name not in kernels.verdicts and groups * count * plan.steps < LEAST):
             return None
-        if not _within_float32(_market(_Asked(terms, plan, policy))):
+        asked = _Asked(terms, plan, policy, _market(terms, plan))
+        if not _within_float32(asked.market):
             return None
         loop = kernels.trusted(
             name,
@@ -72,7 +73,7 @@ def fused_sample(terms: Terms, plan: Plan, engine: ComputeEngine, policy: Policy
             lambda: _compared(partial(_eager, engine), style, engine),
             _TOLERANCE,
         )
-        return loop and _moments(loop, _Asked(terms, plan, policy), groups, count, sampler, seed)
+        return loop and _moments(loop, asked, groups, count, sampler, seed)
 
     return sample
 
@@ -81,6 +82,7 @@ class _Asked(NamedTuple):
     terms: Terms
     plan: Plan
     policy: Policy | None
+    market: "_Market"
 
 
 def _moments(
@@ -130,12 +132,11 @@ class _Market(NamedTuple):
         return self.rate - self.dividend - 0.5 * self.volatility**2
 
 
-def _market(asked: _Asked) -> _Market:
-    terms = asked.terms
+def _market(terms: Terms, plan: Plan) -> _Market:
     rate, dividend, volatility, expiry = map(terms.number, ("rate", "dividend_yield", "volatility", "expiry"))
     strike, sign, scheduled = float(terms.strike), float(terms.sign), terms.style in SCHEDULED
     plain = terms.number("spot"), strike, sign, rate, dividend, volatility, expiry
-    return _Market(*plain, asked.plan.steps, scheduled)
+    return _Market(*plain, plan.steps, scheduled)
 
 
 def _within_float32(m: _Market) -> bool:
@@ -145,7 +146,7 @@ def _within_float32(m: _Market) -> bool:
 
 
 def _problem(asked: _Asked) -> PathProblem:
-    m, policy = _market(asked), asked.policy
+    m, policy = asked.market, asked.policy
     every = m.steps // asked.terms.options["observations"] if asked.terms.style == "asian" else 1
     boundary = None
     if policy is not None:
@@ -157,7 +158,7 @@ def _problem(asked: _Asked) -> PathProblem:
 
 def _coefficients(asked: _Asked) -> Array:
     """Figures by rows of the basis, shape (1 + controls, figures, rows)."""
-    m, style = _market(asked), _STYLES[asked.terms.style]
+    m, style = asked.market, _STYLES[asked.terms.style]
     if style == AMERICAN:
         found = [_stopped(m), _stopped_european(m)]
     else:
@@ -276,7 +277,7 @@ def _compared(way: Callable[..., list[Moments] | None], style: int, engine: Comp
     if name in EARLY:
         policy = Policy(torch.tensor([70.0, 75.0, 80.0, 95.0], dtype=torch.float64), 2, 0.0)
         plan = early_plan(terms, engine, policy)
-    asked = _Asked(terms, plan, policy)
+    asked = _Asked(terms, plan, policy, _market(terms, plan))
     samples: list[Moments] = []
     for groups, count, sampler in _SAMPLES:
         samples += way(asked, groups, count, sampler, 5) or []

@@ -284,7 +284,7 @@ def _moments(figures: Tensor, sampler: str, engine: ComputeEngine) -> Moments:
 
 def _slopes(whole: Moments) -> Array:
     """Least-squares slopes of each figure on that of the controls, shape (controls, figures, contracts)."""
-    products = np.moveaxis(whole.products, (0, 1), (-2, -1))
+    products = whole.products.transpose(2, 3, 0, 1)
     width = products.shape[-1]
     spread = np.sqrt(np.diagonal(products, axis1=-2, axis2=-1))
     clean = np.isfinite(products).all((-2, -1)) & (spread[..., 0] > 0) & (whole.count >= _LEAST_FIT)
@@ -294,7 +294,9 @@ def _slopes(whole: Moments) -> Array:
     scaled = np.where(both, products, 0.0) / (scale[..., :, None] * scale[..., None, :])
     if width == 1:
         return np.zeros((0, *spread.shape[:-1]))
-    found = np.linalg.pinv(scaled[..., 1:, 1:], rcond=1e-9) @ scaled[..., 1:, :1]
+    among = scaled[..., 1:, 1:]
+    inverse = among if width == 2 else np.linalg.pinv(among, rcond=1e-9)  # a single 1, or 0, is its own
+    found = inverse @ scaled[..., 1:, :1]
     return np.asarray(np.moveaxis(found[..., 0] * scale[..., :1] / scale[..., 1:], -1, 0))
 
 

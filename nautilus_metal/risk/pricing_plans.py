@@ -24,6 +24,7 @@ from nautilus_metal.risk.pricing_controls import (
     discounted,
     has_geometric_mean,
     on_device,
+    when_called,
 )
 from nautilus_metal.risk.pricing_monte_carlo import Control, Plan, Simulate, Walk
 from nautilus_metal.risk.pricing_streams import walk
@@ -62,7 +63,7 @@ def make_plan(terms: Terms, engine: ComputeEngine, payoff: Payoff | None = None)
         extra += steps * (2 if terms.model == "merton" else 1)
     pairs = control_payoffs(terms, engine, steps) if terms.options["control_variates"] else []
     controls = tuple(Control(paid, Shape(), exact(terms.inputs)) for paid, exact in pairs)
-    chosen = payoff or discounted(PAYOFFS[terms.style](terms, engine))
+    chosen = payoff or discounted(when_called(lambda: PAYOFFS[terms.style](terms, engine)))
     ways = (simulate, factors, steps, extra)
     straight = None if extra else _walk(terms, steps)
     return Plan(terms.inputs, *ways, chosen, _shape(terms, engine), controls, straight)
@@ -104,6 +105,9 @@ def step_counts(terms: Terms) -> Array:
 
 def alike(terms: Terms) -> Iterator[Array]:
     """The contracts, by index, in groups that one plan can serve: of the same steps and control variates."""
+    if terms.contracts == 1:
+        yield np.zeros(1, int)
+        return
     keys = step_counts(terms) * 2 + has_geometric_mean(terms).numpy()
     for key in np.unique(keys):
         yield np.flatnonzero(keys == key)
@@ -143,8 +147,10 @@ def _factor(correlation: Tensor, engine: ComputeEngine) -> Tensor:
 
 def _black_scholes(terms: Terms, engine: ComputeEngine, steps: int) -> tuple[Simulate, int, int]:
     """How paths are made, the normals of each step, and the further uniforms of a path."""
-    cholesky = _factor(terms.correlation, engine)
-    return partial(black_scholes_paths, cholesky=cholesky, **_flags(terms)), terms.assets, 0
+    def make() -> Simulate:
+        return partial(black_scholes_paths, cholesky=_factor(terms.correlation, engine), **_flags(terms))
+
+    return when_called(make), terms.assets, 0
 
 
 def _walk(terms: Terms, steps: int) -> Walk | None:

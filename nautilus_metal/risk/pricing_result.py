@@ -136,7 +136,7 @@ def priced(request: Request, route: Route, started: float) -> OptionPrices:
 
     price = route.figures["price"]
     edges = {level: np.stack([price - half, price + half], -1) for level, half in route.half_widths.items()}
-    host = bool(np.isin(route.method, HOST_METHODS).all())
+    host = set(route.method.tolist()) <= set(HOST_METHODS)
     return OptionPrices(
         price=shaped(price),
         greeks={name: shaped(figure) for name, figure in route.figures.items() if name != "price"},

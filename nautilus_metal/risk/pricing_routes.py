@@ -68,6 +68,8 @@ class Request:
 
     def take(self, index: Any) -> "Request":
         """The same for some of the contracts."""
+        if self.terms.contracts == 1:  # there are no others
+            return self
         return replace(self, terms=self.terms.take(index))
 
 
@@ -92,23 +94,26 @@ def find_route(method: str, request: Request, simulated: bool) -> Route:
     terms = request.terms
     if method == "auto":
         method = "monte_carlo" if simulated else _best(terms)
-    certain, settled = terms.certain, _settled(terms)
+    certain = terms.certain
+    settled = _settled(terms, certain)
     wrong = certain & ~settled
     if wrong.any():
         name = "expiry" if bool((terms.inputs.expiry[wrong] == 0).any()) else "volatility"
         place = f" at {int(np.argmax(wrong))}" if terms.shape else ""
         raise InputError(f"`{name}` must be above 0 for style {terms.style!r} by {method}, was 0.0{place}")
+    if not settled.any():
+        return _ROUTES[method](request)
     parts = [(np.flatnonzero(settled), _settlement), (np.flatnonzero(~settled), _ROUTES[method])]
     return _joined((index, route(request.take(index))) for index, route in parts if len(index))
 
 
-def _settled(terms: Terms) -> Array:
+def _settled(terms: Terms, certain: Array) -> Array:
     """Contracts whose last price is certain, so that they are worth their discounted payoff."""
     if terms.style not in _PLAIN:
         return np.zeros(terms.contracts, bool)
     now = terms.inputs.expiry.numpy() == 0
     still = terms.model == "black_scholes" and terms.style not in EARLY
-    return np.asarray(terms.certain if still else now)
+    return np.asarray(certain if still else now)
 
 
 def _settlement(request: Request) -> Route:
@@ -177,11 +182,12 @@ def _sampled(request: Request, found: Estimate, method: str, details: Mapping[st
         volatility = float(request.terms.inputs.volatility[0, int(np.argmax(wrong))])
         raise InputError(f"`volatility` must leave prices finite in {request.engine.dtype}, was {volatility}")
     halves = {level: student_quantile(0.5 + level / 2, found.degrees) * found.errors[0] for level in CONFIDENCE}
-    values, errors = (_by_name(rows, request.terms.assets) for rows in (found.values, found.errors))
+    known = np.where(np.isfinite(found.values), found.errors, np.nan)
+    values, errors = (_by_name(rows, request.terms.assets) for rows in (found.values, known))
     count = len(wrong)
     return Route(
         values,
-        {name: np.where(np.isfinite(values[name]), error, np.nan) for name, error in errors.items()},
+        errors,
         halves,
         np.full(count, found.paths),
         np.full(count, method),

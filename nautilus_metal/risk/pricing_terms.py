@@ -84,17 +84,18 @@ class Terms:
     @property
     def assets(self) -> int:
         """How many underlyings each contract has."""
-        return len(self.inputs.spot)
+        return self.inputs.spot.shape[0]
 
     @property
     def contracts(self) -> int:
         """How many there are."""
-        return len(self.sign)
+        return self.sign.shape[0]
 
     @property
     def certain(self) -> Array:
         """Which contracts have an asset without any uncertainty left, shape (contracts,)."""
-        return (self.inputs.volatility * self.inputs.expiry.sqrt() == 0).any(0).numpy()
+        volatility, expiry = self.inputs.volatility.numpy(), self.inputs.expiry.numpy()
+        return np.asarray((volatility * np.sqrt(expiry) == 0).any(0))
 
     def take(self, index: Any) -> "Terms":
         """Some of the contracts, as a batch of one axis."""
@@ -159,7 +160,8 @@ def _joint(options: dict[str, Any], assets: int) -> tuple[Tensor, Tensor]:
     given, jumps = options.pop("correlation", None), options.pop("jump_correlation", None)
     between = torch.eye(assets, dtype=torch.float64) if given is None else correlation("correlation", given, assets)
     if jumps is None:
-        return between, between if options.get("common_jumps") else torch.eye(assets, dtype=torch.float64)
+        apart = assets > 1 and not options.get("common_jumps")
+        return between, torch.eye(assets, dtype=torch.float64) if apart else between
     if not options["common_jumps"]:
         raise InputError(f"`jump_correlation` must be None for jumps that are not common, was {jumps!r}")
     return between, correlation("jump_correlation", jumps, assets)

@@ -15,7 +15,7 @@ from nautilus_metal.kernels.brownian import draws, stream_seed
 from nautilus_metal.kernels.fused_paths import path_products, tile_paths
 from nautilus_metal.kernels.fused_payoffs import AMERICAN, ASIAN, EUROPEAN, ROWS
 from nautilus_metal.kernels.longstaff_schwartz import BINS, DEPTH
-from nautilus_metal.risk import pricing_fused, pricing_policy
+from nautilus_metal.risk import pricing_fused, pricing_plans, pricing_policy
 from nautilus_metal.risk.pricing import price_option
 from nautilus_metal.risk.pricing_policy import trained_policy
 from nautilus_metal.risk.pricing_terms import checked_terms
@@ -195,6 +195,16 @@ def test_a_loop_that_disagrees_is_dropped_and_the_price_stays(any_size, cpu, mon
     monkeypatch.setenv(fused.SWITCH, "0")
     assert first.price == second.price == price(cpu).price
     assert verdicts() == {"european_paths": False}
+
+
+def test_the_loop_does_without_the_eager_way(any_size, cpu, monkeypatch):
+    expected = price(cpu)
+    monkeypatch.setattr(pricing_plans, "_factor", None)
+    monkeypatch.setitem(pricing_plans.PAYOFFS, "european", None)
+    assert price(cpu).price == expected.price
+    monkeypatch.setenv(fused.SWITCH, "0")
+    with pytest.raises(TypeError):
+        price(cpu)
 
 
 def test_without_numba_the_eager_kernels_price(any_size, cpu, monkeypatch):
