@@ -1,7 +1,6 @@
 """The exercise policy of an American option by the compiled loops of `kernels.fused_policy`."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,13 +12,13 @@ from nautilus_metal.engine.fused import fused_kernels
 from nautilus_metal.engine.fused_paths import PIECE, WORK
 from nautilus_metal.engine.threads import share
 from nautilus_metal.kernels import black_scholes
-from nautilus_metal.kernels.fused_policy import policy_loop, walk_sums
-from nautilus_metal.kernels.longstaff_schwartz import train_policy
+from nautilus_metal.kernels.fused_policy import policy_loop, walk_values
+from nautilus_metal.kernels.longstaff_schwartz import DEPTH, train_policy
 from nautilus_metal.kernels.normals import standard_normals
 from nautilus_metal.kernels.paths import Paths
 
 _TILE = 1024  # paths that are walked at a time
-_SUMS_TOLERANCE, _DEPTHS_TOLERANCE = 2e-6, 5e-3  # of the largest sum; of the deepest boundary, and of the value
+_VALUES_TOLERANCE, _DEPTHS_TOLERANCE = 1e-5, 5e-3  # of the largest value; of the deepest boundary, and of the worth
 _SAMPLE = (8192, 6, 2)  # paths, dates, steps between them
 
 
@@ -57,86 +56,104 @@ def fused_depths(
     kernels = fused_kernels(torch.device("cpu"), "numba")
     if kernels is None:
         return None
-    walk = kernels.trusted("policy_paths", walk_sums, _walked_sample, _drawn_sample, _SUMS_TOLERANCE)
-    fit = kernels.trusted("policy", policy_loop, _fitted_sample, _trained_sample, _DEPTHS_TOLERANCE)
-    if walk is None or fit is None:
+    walk = kernels.trusted("policy_paths", walk_values, _walked_sample, _drawn_sample, _VALUES_TOLERANCE)
+    if walk is None:
         return None
-    return _fitted(fit, terms, _walked(walk, dates, stride, count, seed), stride)
+    fit = kernels.trusted(
+        "policy", policy_loop, lambda fit: _fitted_sample(walk, fit), _trained_sample, _DEPTHS_TOLERANCE
+    )
+    if fit is None:
+        return None
+    return _fitted(fit, terms, _walked(walk, terms, dates, stride, count, seed))
 
 
-def _walked(walk: Callable[..., None], dates: int, stride: int, count: int, seed: int) -> NDArray[np.float32]:
-    """Sums of normals at each date, shape (dates, count), the paths in the order of the tiles."""
+def _walked(
+    walk: Callable[..., None], terms: Exercise, dates: int, stride: int, count: int, seed: int
+) -> NDArray[np.float32]:
+    """Values at each date, shape (3, dates, count), the paths in the order of the tiles."""
     tiles = -(-count // _TILE)
-    sums = np.empty((dates, tiles * _TILE), np.float32)
+    values = np.empty((3, dates, tiles * _TILE), np.float32)
     some = max(1, PIECE // (dates * stride * _TILE))
+    step = terms.expiry / dates
+    drift = (terms.rate - terms.dividend_yield - 0.5 * terms.volatility**2) * step
+    deviations = terms.volatility * step**0.5, terms.volatility * terms.expiry**0.5
+    rates = terms.rate * step, terms.dividend_yield * step
+    market = np.array([drift, deviations[0], terms.strike, terms.sign, *rates, deviations[1]], np.float32)
 
     def work(first: int) -> None:
         for tile in range(first, min(first + some, tiles)):
-            walk(seed, tile * _TILE, _TILE, stride, sums)
+            walk(seed, tile * _TILE, _TILE, stride, market, values)
 
-    share(work, range(0, tiles, some), WORK * dates * stride * count)
+    share(work, range(0, tiles, some), WORK * dates * (stride + 1) * count)
     beyond = tiles * _TILE - count
     if not beyond:
-        return sums
+        return values
     place = np.arange(_TILE)
     path = 4 * (place % (_TILE // 4)) + place // (_TILE // 4)
-    return np.delete(sums, np.flatnonzero(path >= _TILE - beyond) + count + beyond - _TILE, axis=1)
+    return np.delete(values, np.flatnonzero(path >= _TILE - beyond) + count + beyond - _TILE, axis=2)
 
 
 def _fitted(
-    fit: Callable[..., float], terms: Exercise, sums: NDArray[np.float32], stride: int
+    fit: Callable[..., float], terms: Exercise, values: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], float]:
-    dates = len(sums)
-    step = terms.expiry / dates
-    drift = (terms.rate - terms.dividend_yield - 0.5 * terms.volatility**2) * step
-    rates = terms.rate * step, terms.dividend_yield * step
-    market = np.array([drift, 1.0, terms.strike, terms.sign, *rates, 1.0], np.float32)
-    market[1], market[6] = terms.volatility * step**0.5, terms.volatility * terms.expiry**0.5
-    depths = np.empty(dates)
-    worth = fit(sums if stride == 1 else sums * np.float32(stride**-0.5), market, depths)
+    depths = np.empty(values.shape[1])
+    worth = fit(values, terms.rate * terms.expiry / len(depths), depths)
     return depths, worth
-
-
-def _drawn_sample() -> list[Tensor]:
-    _, dates, stride = _SAMPLE
-    normals = standard_normals(dates * stride, _TILE + 5, 3)
-    return [normals.cumsum(0)[stride - 1 :: stride].sort(-1).values]
-
-
-def _walked_sample(walk: Callable[..., None]) -> list[Tensor]:
-    _, dates, stride = _SAMPLE
-    return [torch.from_numpy(_walked(walk, dates, stride, _TILE + 5, 3)).double().sort(-1).values]
 
 
 _TERMS = Exercise(1.02, -1.0, 0.06, 0.01, 0.3, 0.9)
 
 
-def _sums() -> Tensor:
+def _walked_sample(walk: Callable[..., None]) -> list[Tensor]:
+    _, dates, stride = _SAMPLE
+    walked = torch.from_numpy(_walked(walk, _TERMS, dates, stride, _TILE + 5, 3))
+    return list(walked.double().sort(-1).values)
+
+
+def _drawn_sample() -> list[Tensor]:
+    """The same by the eager formulas."""
+    _, dates, stride = _SAMPLE
+    sums = standard_normals(dates * stride, _TILE + 5, 3).cumsum(0)[stride - 1 :: stride] * stride**-0.5
+    terms, spots = _TERMS, _spots(sums)
+    paid = terms.sign * (spots - terms.strike)
+    spread = terms.volatility * terms.expiry**0.5
+    depth = ((spots / terms.strike).log() * terms.sign / spread).clamp(-DEPTH, DEPTH)
+    within = terms.strike * (terms.sign * spread * depth).exp()  # a price is told by its depth
+    excess = [
+        paid[date] - _price(within[date], terms.expiry * (1 - (date + 1) / dates)) for date in range(dates - 1)
+    ]
+    excess.append(torch.zeros_like(paid[0]))
+    return [each.sort(-1).values for each in (depth, paid, torch.stack(excess))]
+
+
+def _spots(sums: Tensor) -> Tensor:
+    """Prices at dates from sums of one normal for each."""
+    terms, dates = _TERMS, len(sums)
+    time = torch.arange(1, dates + 1, dtype=torch.float64).unsqueeze(1) * (terms.expiry / dates)
+    drift = terms.rate - terms.dividend_yield - 0.5 * terms.volatility**2
+    return (drift * time + terms.volatility * (terms.expiry / dates) ** 0.5 * sums).exp()
+
+
+def _fitted_sample(walk: Callable[..., None], fit: Callable[..., float]) -> list[Tensor]:
     count, dates, _ = _SAMPLE
-    return standard_normals(dates, count, 4).cumsum(0)
-
-
-def _fitted_sample(fit: Callable[..., float]) -> list[Tensor]:
-    depths, worth = _fitted(fit, _TERMS, _sums().numpy().astype(np.float32), 1)
+    depths, worth = _fitted(fit, _TERMS, _walked(walk, _TERMS, dates, 1, count, 4))
     return [torch.from_numpy(depths[:-1]), torch.tensor([worth])]
 
 
 def _trained_sample() -> list[Tensor]:
     """The same by the eager kernel, its boundary in deviations."""
-    terms, sums = _TERMS, _sums()
-    dates, spread = len(sums), terms.volatility * terms.expiry**0.5
-    time = torch.arange(1, dates + 1, dtype=torch.float64).unsqueeze(1) * (terms.expiry / dates)
-    drift = terms.rate - terms.dividend_yield - 0.5 * terms.volatility**2
-    spots = (drift * time + terms.volatility * (terms.expiry / dates) ** 0.5 * sums).exp()
-    nothing = torch.empty(0)
+    count, dates, _ = _SAMPLE
+    terms, spread = _TERMS, _TERMS.volatility * _TERMS.expiry**0.5
+    spots, nothing = _spots(standard_normals(dates, count, 4).cumsum(0)), torch.empty(0)
     spots = torch.cat([torch.ones_like(spots[:1]), spots]).unsqueeze(0)
     paths = Paths(spots, nothing, 1, nothing, nothing, nothing, nothing, nothing, nothing)
-    rest = terms.rate, terms.volatility, terms.dividend_yield, "put"
-    price = partial(_price, terms.strike, rest)
-    found = train_policy(paths, dates, terms.strike, terms.sign, terms.rate, terms.expiry, spread, price)
+    found = train_policy(paths, dates, terms.strike, terms.sign, terms.rate, terms.expiry, spread, _price)
     depths = (found.boundary / terms.strike).log() * terms.sign / spread
     return [depths[:-1], torch.tensor([found.continuation])]
 
 
-def _price(strike: float, rest: tuple[float, float, float, str], spots: Tensor, left: float) -> Tensor:
-    return black_scholes.price(spots, strike, left, *rest)
+def _price(spots: Tensor, left: float) -> Tensor:
+    """The European option's."""
+    return black_scholes.price(
+        spots, _TERMS.strike, left, _TERMS.rate, _TERMS.volatility, _TERMS.dividend_yield, "put"
+    )

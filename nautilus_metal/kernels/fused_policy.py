@@ -22,29 +22,50 @@ _SPARE = 64  # bins of the paths out of the money, several so that none waits fo
 _MOMENTS = 3 * DEGREE + 2  # powers of the regressor, and of it times the target
 
 
-def walk_sums(seed: int, first: int, tile: int, stride: int, out: Array) -> None:
-    """Fill columns of `out` (dates, paths) with sums of pseudo-random normals after every `stride` steps."""
-    words = np.empty((4, tile // 4), np.uint64)
-    centred, ends = np.empty(tile, np.float32), np.empty(tile, np.float32)
-    z, total = np.empty(tile, np.float32), np.zeros(tile, np.float32)
-    for step in range(len(out) * stride):
-        pseudo_row(seed, step, first // 4, words, centred, ends, z)
-        for i in range(tile):
-            total[i] += z[i]
-        if (step + 1) % stride == 0:
-            out[step // stride, first : first + tile] = total
-
-
-def policy_loop(sums: Array, market: Array, depths: Sums) -> float:
-    """Fit the boundary on paths.
+def walk_values(seed: int, first: int, tile: int, stride: int, market: Array, out: Array) -> None:
+    """Fill columns of `out` with what exercise pays at each date on pseudo-random paths.
 
     Parameters
     ----------
-    sums : ndarray
-        Shape (dates, paths), of the normals up to each date.
+    seed, first, tile, stride : int
+        The stream, the paths, and steps of a path between dates.
     market : ndarray
-        Drift and deviation of the logarithm between dates (the sums' scale), strike in units of today's price, sign,
-        rate and dividend yield times the years between dates, deviation of the logarithm at expiry.
+        Drift and deviation of the logarithm between dates, strike in units of today's price, sign, rate and dividend
+        yield times the years between dates, deviation of the logarithm at expiry.
+    out : ndarray
+        Shape (3, dates, paths): how far in the money, in deviations at expiry; what exercising pays, negative out of
+        the money; and what it pays above the European option, at expiry 0.
+    """
+    dates, root = out.shape[1], f32(1.0 / np.sqrt(float(stride)))
+    words = np.empty((4, tile // 4), np.uint64)
+    centred, ends = np.empty(tile, np.float32), np.empty(tile, np.float32)
+    z, total = np.empty(tile, np.float32), np.zeros(tile, np.float32)
+    for step in range(dates * stride):
+        pseudo_row(seed, step, first // 4, words, centred, ends, z)
+        for i in range(tile):
+            total[i] += root * z[i]
+        if (step + 1) % stride == 0:
+            date = step // stride
+            depth, paid = out[0, date, first : first + tile], out[1, date, first : first + tile]
+            excess = out[2, date, first : first + tile]
+            at_date(total, market, f32(date + 1), depth, paid)
+            if date + 1 == dates:
+                excess[:] = f32(0.0)
+                continue
+            european(depth, market, f32(dates - 1 - date), excess)
+            for i in range(tile):
+                excess[i] = paid[i] - excess[i]
+
+
+def policy_loop(values: Array, rate: float, depths: Sums) -> float:
+    """Fit the boundary on paths, whose cash is held in today's worth.
+
+    Parameters
+    ----------
+    values : ndarray
+        Shape (3, dates, paths), see `walk_values`.
+    rate : float
+        Times the years between dates.
     depths : ndarray
         Filled: how far in the money, in deviations at expiry, an option is exercised; infinite for never.
 
@@ -53,47 +74,37 @@ def policy_loop(sums: Array, market: Array, depths: Sums) -> float:
     float
         Value of not exercising today, in units of today's price.
     """
-    dates, paths = sums.shape
-    depth, gain, base = np.empty(paths, np.float32), np.empty(paths, np.float32), np.empty(paths, np.float32)
-    paid, cash, held = np.empty(paths, np.float32), np.empty(paths, np.float32), np.empty(paths, np.float32)
+    _, dates, paths = values.shape
+    gain, cash, premium = np.empty(paths, np.float32), np.empty(paths, np.float32), np.zeros(paths, np.float32)
     powers, bins, fit = np.empty(_MOMENTS), np.empty(BINS + _SPARE), np.empty(DEGREE + 1, np.float32)
     places = np.empty(paths, np.int32)
-    discount = exponential(-market[4])
-    at_date(sums[dates - 1], market, f32(dates), depth, paid)
+    paid, share = values[1, dates - 1], f32(np.exp(-rate * dates))
     for i in range(paths):
-        cash[i] = max(paid[i], f32(0.0))
-        held[i] = cash[i]
+        cash[i] = share * max(paid[i], f32(0.0))
     depths[:] = 0.0
     for date in range(dates - 1, 0, -1):
-        for i in range(paths):
-            cash[i] *= discount
-            held[i] *= discount
-        at_date(sums[date - 1], market, f32(date), depth, paid)
-        european(depth, market, f32(dates - date), base)
-        moments(depth, cash, held, powers)
+        depth, paid, excess = values[0, date - 1], values[1, date - 1], values[2, date - 1]
+        moments(depth, premium, np.exp(rate * date), powers)
         depths[date - 1] = np.inf
         if not regression(powers, fit):
             continue
-        premium(depth, fit, gain)
-        for i in range(paths):
-            gain[i] = paid[i] - base[i] - gain[i]
         bins[:] = 0.0
-        binned(depth, gain, places, bins)
+        binned(depth, excess, fit, gain, places, bins)
         best = total = 0.0
         for k in range(BINS - 1, -1, -1):
             total += bins[k]
             if total > best:
                 best = total
                 depths[date - 1] = k * (DEPTH / BINS)
-        edge = max(f32(depths[date - 1]), _LEAST)
+        edge, share = max(f32(depths[date - 1]), _LEAST), f32(np.exp(-rate * date))
         for i in range(paths):
-            cash[i] = paid[i] if depth[i] >= edge else cash[i]
+            cash[i] = share * paid[i] if depth[i] >= edge else cash[i]
         for i in range(paths):
-            held[i] = base[i] if depth[i] >= edge else held[i]
+            premium[i] = share * excess[i] if depth[i] >= edge else premium[i]
     worth = 0.0
     for i in range(paths):
         worth += cash[i]
-    return worth / paths * discount
+    return worth / paths
 
 
 def at_date(w: Array, market: Array, date: np.float32, depth: Array, paid: Array) -> None:
@@ -118,16 +129,14 @@ def european(depth: Array, market: Array, left: np.float32, out: Array) -> None:
         out[i] = sign * (out[i] - owed * lower_tail(sign * (further - root)))
 
 
-def premium(depth: Array, fit: Array, out: Array) -> None:
-    """What the regression says that waiting is worth above the European option."""
+def binned(
+    depth: Array, excess: Array, fit: Array, gain: Array, places: NDArray[np.int32], bins: Sums
+) -> None:
+    """Add to the bins of their depths what paths in the money gain by not waiting, as the regression says."""
     a, b, c, d, e = fit[0], fit[1], fit[2], fit[3], fit[4]
     for i in range(len(depth)):
         x = depth[i]
-        out[i] = a + x * (b + x * (c + x * (d + x * e)))
-
-
-def binned(depth: Array, gain: Array, places: NDArray[np.int32], bins: Sums) -> None:
-    """Add the gains of the paths in the money to the bins of their depths."""
+        gain[i] = excess[i] - (a + x * (b + x * (c + x * (d + x * e))))
     for i in range(len(depth)):
         place = min(i32(depth[i] * f32(BINS / DEPTH)), i32(BINS - 1))
         places[i] = place if depth[i] > f32(0.0) else i32(BINS + i % _SPARE)
@@ -136,14 +145,14 @@ def binned(depth: Array, gain: Array, places: NDArray[np.int32], bins: Sums) -> 
 
 
 @reordered
-def moments(depth: Array, cash: Array, held: Array, out: Sums) -> None:
-    """Sums over the paths in the money of the powers of x, and of these times the premium over the European."""
+def moments(depth: Array, premium: Array, growth: float, out: Sums) -> None:
+    """Sums over the paths in the money of the powers of x, and of these times the premium, grown since today."""
     n = a = b = c = d = e = f = g = h = 0.0
     p = q = r = s = t = 0.0
     for i in range(len(depth)):
         x = float(max(depth[i], f32(0.0)))
         inside = 1.0 if depth[i] > f32(0.0) else 0.0
-        y, xx = inside * float(cash[i] - held[i]), x * x
+        y, xx = inside * float(premium[i]), x * x
         n += inside
         a += x
         b += xx
@@ -158,8 +167,10 @@ def moments(depth: Array, cash: Array, held: Array, out: Sums) -> None:
         r += y * xx
         s += y * xx * x
         t += y * xx * xx
-    for k, value in enumerate((n, a, b, c, d, e, f, g, h, p, q, r, s, t)):
+    for k, value in enumerate((n, a, b, c, d, e, f, g, h)):
         out[k] = value
+    for k, value in enumerate((p, q, r, s, t)):
+        out[2 * DEGREE + 1 + k] = growth * value
 
 
 def regression(powers: Sums, fit: Array) -> bool:

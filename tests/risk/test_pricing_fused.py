@@ -129,6 +129,22 @@ def test_boundaries_are_those_of_the_eager_kernel(
     assert (ours.boundary == eager.boundary).sum() >= len(eager.boundary) // 2
 
 
+def test_threads_change_no_boundary(any_size, monkeypatch):
+    market = {key: value for key, value in MARKET.items() if key != "strike"}
+    terms = checked_terms("put", "bermudan", market, 103.0, "black_scholes", {"exercise_dates": 12}, batch=False)
+    monkeypatch.setattr("nautilus_metal.engine.fused_policy.PIECE", 1)
+    before, found = torch.get_num_threads(), []
+    for small, threads in ((1 << 40, 1), (1, 3)):
+        monkeypatch.setattr("nautilus_metal.engine.threads.SMALL", small)
+        torch.set_num_threads(threads)
+        try:
+            found.append(trained_policy(terms, 5_003, 6))
+        finally:
+            torch.set_num_threads(before)
+    assert torch.equal(found[0].boundary, found[1].boundary)
+    assert found[0].continuation == found[1].continuation
+
+
 @pytest.fixture(scope="module")
 def loop():
     from nautilus_metal.engine.fused_numba import compile_loop
