@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nautilus_metal.engine.fused import fused_kernels
-from nautilus_metal.engine.fused_paths import PIECE, WORK
+from nautilus_metal.engine.fused_paths import PIECE, SOURCES, WORK
 from nautilus_metal.engine.threads import share
 from nautilus_metal.kernels import black_scholes
+from nautilus_metal.kernels.counter_normals import counter_normals
 from nautilus_metal.kernels.fused_policy import policy_loop, walk_values
 from nautilus_metal.kernels.longstaff_schwartz import DEPTH, train_policy
 from nautilus_metal.kernels.normals import standard_normals
@@ -34,9 +35,9 @@ class Exercise(NamedTuple):
 
 
 def fused_depths(
-    terms: Exercise, dates: int, stride: int, count: int, seed: int
+    terms: Exercise, dates: int, stride: int, count: int, seed: int, sampler: str = "pseudo"
 ) -> tuple[NDArray[np.float64], float] | None:
-    """Fit the boundary on pseudo-random paths of their own.
+    """Fit the boundary on paths of their own.
 
     Parameters
     ----------
@@ -46,6 +47,8 @@ def fused_depths(
         Exercise dates, and steps of a path between them.
     count, seed : int
         Paths and their stream.
+    sampler : {"pseudo", "fast"}
+        Of the stream.
 
     Returns
     -------
@@ -64,11 +67,11 @@ def fused_depths(
     )
     if fit is None:
         return None
-    return _fitted(fit, terms, _walked(walk, terms, dates, stride, count, seed))
+    return _fitted(fit, terms, _walked(walk, terms, dates, stride, count, seed, sampler))
 
 
 def _walked(
-    walk: Callable[..., None], terms: Exercise, dates: int, stride: int, count: int, seed: int
+    walk: Callable[..., None], terms: Exercise, dates: int, stride: int, count: int, seed: int, sampler: str
 ) -> NDArray[np.float32]:
     """Values at each date, shape (3, dates, count), the paths in the order of the tiles."""
     tiles = -(-count // _TILE)
@@ -82,7 +85,7 @@ def _walked(
 
     def work(first: int) -> None:
         for tile in range(first, min(first + some, tiles)):
-            walk(seed, tile * _TILE, _TILE, stride, market, values)
+            walk(SOURCES[sampler], seed, tile * _TILE, _TILE, stride, market, values)
 
     share(work, range(0, tiles, some), WORK * dates * (stride + 1) * count)
     beyond = tiles * _TILE - count
@@ -106,15 +109,24 @@ _TERMS = Exercise(1.02, -1.0, 0.06, 0.01, 0.3, 0.9)
 
 def _walked_sample(walk: Callable[..., None]) -> list[Tensor]:
     _, dates, stride = _SAMPLE
-    walked = torch.from_numpy(_walked(walk, _TERMS, dates, stride, _TILE + 5, 3))
-    return list(walked.double().sort(-1).values)
+    return [
+        values.double().sort(-1).values
+        for sampler in ("pseudo", "fast")
+        for values in torch.from_numpy(_walked(walk, _TERMS, dates, stride, _TILE + 5, 3, sampler))
+    ]
 
 
 def _drawn_sample() -> list[Tensor]:
     """The same by the eager formulas."""
     _, dates, stride = _SAMPLE
-    sums = standard_normals(dates * stride, _TILE + 5, 3).cumsum(0)[stride - 1 :: stride] * stride**-0.5
-    terms, spots = _TERMS, _spots(sums)
+    size = dates * stride, _TILE + 5, 3
+    return [each for drawn in (standard_normals(*size), counter_normals(*size)) for each in _values(drawn, stride)]
+
+
+def _values(normals: Tensor, stride: int) -> list[Tensor]:
+    """What `walk_values` finds, each date's paths in order."""
+    sums = normals.double().cumsum(0)[stride - 1 :: stride] * stride**-0.5
+    terms, spots, dates = _TERMS, _spots(sums), len(sums)
     paid = terms.sign * (spots - terms.strike)
     spread = terms.volatility * terms.expiry**0.5
     depth = ((spots / terms.strike).log() * terms.sign / spread).clamp(-DEPTH, DEPTH)
@@ -136,7 +148,7 @@ def _spots(sums: Tensor) -> Tensor:
 
 def _fitted_sample(walk: Callable[..., None], fit: Callable[..., float]) -> list[Tensor]:
     count, dates, _ = _SAMPLE
-    depths, worth = _fitted(fit, _TERMS, _walked(walk, _TERMS, dates, 1, count, 4))
+    depths, worth = _fitted(fit, _TERMS, _walked(walk, _TERMS, dates, 1, count, 4, "pseudo"))
     return [torch.from_numpy(depths[:-1]), torch.tensor([worth])]
 
 

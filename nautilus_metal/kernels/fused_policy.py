@@ -13,22 +13,25 @@ from nautilus_metal.kernels.fused_numbers import (
     pseudo_row,
     reordered,
 )
+from nautilus_metal.kernels.fused_paths import QUICK
+from nautilus_metal.kernels.fused_quick import quick_row
 from nautilus_metal.kernels.longstaff_schwartz import BINS, DEGREE, DEPTH, POINTS_A_TERM, RIDGE
 
 Sums = NDArray[np.float64]
 
 _LEAST = f32(1e-30)  # in the money
+_BLOCK = 1024  # paths, so that what a date's loops hand on stays in the first cache
 _SPARE = 64  # bins of the paths out of the money, several so that none waits for the one before
 _MOMENTS = 3 * DEGREE + 2  # powers of the regressor, and of it times the target
 
 
-def walk_values(seed: int, first: int, tile: int, stride: int, market: Array, out: Array) -> None:
-    """Fill columns of `out` with what exercise pays at each date on pseudo-random paths.
+def walk_values(source: int, seed: int, first: int, tile: int, stride: int, market: Array, out: Array) -> None:
+    """Fill columns of `out` with what exercise pays at each date on simulated paths.
 
     Parameters
     ----------
-    seed, first, tile, stride : int
-        The stream, the paths, and steps of a path between dates.
+    source, seed, first, tile, stride : int
+        The stream, `fused_paths.PSEUDO` or `QUICK`, the paths, and steps of a path between dates.
     market : ndarray
         Drift and deviation of the logarithm between dates, strike in units of today's price, sign, rate and dividend
         yield times the years between dates, deviation of the logarithm at expiry.
@@ -37,11 +40,14 @@ def walk_values(seed: int, first: int, tile: int, stride: int, market: Array, ou
         the money; and what it pays above the European option, at expiry 0.
     """
     dates, root = out.shape[1], f32(1.0 / np.sqrt(float(stride)))
-    words = np.empty((4, tile // 4), np.uint64)
+    words, quick = np.empty((4, tile // 4), np.uint64), np.empty((4, tile // 4), np.uint32)
     centred, ends = np.empty(tile, np.float32), np.empty(tile, np.float32)
     z, total = np.empty(tile, np.float32), np.zeros(tile, np.float32)
     for step in range(dates * stride):
-        pseudo_row(seed, step, first // 4, words, centred, ends, z)
+        if source == QUICK:
+            quick_row(seed, step, first // 4, quick, z)
+        else:
+            pseudo_row(seed, step, first // 4, words, centred, ends, z)
         for i in range(tile):
             total[i] += root * z[i]
         if (step + 1) % stride == 0:
@@ -75,21 +81,25 @@ def policy_loop(values: Array, rate: float, depths: Sums) -> float:
         Value of not exercising today, in units of today's price.
     """
     _, dates, paths = values.shape
-    gain, cash, premium = np.empty(paths, np.float32), np.empty(paths, np.float32), np.zeros(paths, np.float32)
+    cash, premium = np.empty(paths, np.float32), np.zeros(paths, np.float32)
     powers, bins, fit = np.empty(_MOMENTS), np.empty(BINS + _SPARE), np.empty(DEGREE + 1, np.float32)
-    places = np.empty(paths, np.int32)
+    gain, places = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.int32)
     paid, share = values[1, dates - 1], f32(np.exp(-rate * dates))
     for i in range(paths):
         cash[i] = share * max(paid[i], f32(0.0))
     depths[:] = 0.0
     for date in range(dates - 1, 0, -1):
         depth, paid, excess = values[0, date - 1], values[1, date - 1], values[2, date - 1]
-        moments(depth, premium, np.exp(rate * date), powers)
+        powers[:] = 0.0
+        for start in range(0, paths, _BLOCK):
+            moments(depth[start : start + _BLOCK], premium[start : start + _BLOCK], powers)
+        powers[2 * DEGREE + 1 :] *= np.exp(rate * date)
         depths[date - 1] = np.inf
         if not regression(powers, fit):
             continue
         bins[:] = 0.0
-        binned(depth, excess, fit, gain, places, bins)
+        for start in range(0, paths, _BLOCK):
+            binned(depth[start : start + _BLOCK], excess[start : start + _BLOCK], fit, gain, places, bins)
         best = total = 0.0
         for k in range(BINS - 1, -1, -1):
             total += bins[k]
@@ -97,10 +107,10 @@ def policy_loop(values: Array, rate: float, depths: Sums) -> float:
                 best = total
                 depths[date - 1] = k * (DEPTH / BINS)
         edge, share = max(f32(depths[date - 1]), _LEAST), f32(np.exp(-rate * date))
-        for i in range(paths):
-            cash[i] = share * paid[i] if depth[i] >= edge else cash[i]
-        for i in range(paths):
-            premium[i] = share * excess[i] if depth[i] >= edge else premium[i]
+        for start in range(0, paths, _BLOCK):
+            part = depth[start : start + _BLOCK]
+            exercised(part, edge, paid[start : start + _BLOCK], share, cash[start : start + _BLOCK])
+            exercised(part, edge, excess[start : start + _BLOCK], share, premium[start : start + _BLOCK])
     worth = 0.0
     for i in range(paths):
         worth += cash[i]
@@ -129,6 +139,12 @@ def european(depth: Array, market: Array, left: np.float32, out: Array) -> None:
         out[i] = sign * (out[i] - owed * lower_tail(sign * (further - root)))
 
 
+def exercised(depth: Array, edge: np.float32, value: Array, share: np.float32, out: Array) -> None:
+    """Set what the paths have that are in the money beyond an edge."""
+    for i in range(len(out)):
+        out[i] = share * value[i] if depth[i] >= edge else out[i]
+
+
 def binned(
     depth: Array, excess: Array, fit: Array, gain: Array, places: NDArray[np.int32], bins: Sums
 ) -> None:
@@ -145,8 +161,8 @@ def binned(
 
 
 @reordered
-def moments(depth: Array, premium: Array, growth: float, out: Sums) -> None:
-    """Sums over the paths in the money of the powers of x, and of these times the premium, grown since today."""
+def moments(depth: Array, premium: Array, out: Sums) -> None:
+    """Add sums over the paths in the money of the powers of x, and of these times the premium."""
     n = a = b = c = d = e = f = g = h = 0.0
     p = q = r = s = t = 0.0
     for i in range(len(depth)):
@@ -167,10 +183,8 @@ def moments(depth: Array, premium: Array, growth: float, out: Sums) -> None:
         r += y * xx
         s += y * xx * x
         t += y * xx * xx
-    for k, value in enumerate((n, a, b, c, d, e, f, g, h)):
-        out[k] = value
-    for k, value in enumerate((p, q, r, s, t)):
-        out[2 * DEGREE + 1 + k] = growth * value
+    for k, value in enumerate((n, a, b, c, d, e, f, g, h, p, q, r, s, t)):
+        out[k] += value
 
 
 def regression(powers: Sums, fit: Array) -> bool:

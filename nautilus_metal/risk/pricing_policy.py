@@ -21,7 +21,7 @@ _TRAINING_PATHS = (4096, 16384)
 LEAST = 1 << 18  # random numbers from which on the loops are used, whatever was compiled before: a policy is a choice
 
 
-def trained_policy(terms: Terms, num_simulations: int, seed: int) -> Policy:
+def trained_policy(terms: Terms, num_simulations: int, seed: int, sampler: str = "pseudo") -> Policy:
     """Fit the policy in float64 on the host, whatever the device of the estimate.
 
     Parameters
@@ -30,6 +30,8 @@ def trained_policy(terms: Terms, num_simulations: int, seed: int) -> Policy:
         One contract.
     num_simulations, seed : int
         Of the estimate, whose paths are others.
+    sampler : {"pseudo", "fast"}
+        Of the policy's paths.
 
     Returns
     -------
@@ -38,15 +40,16 @@ def trained_policy(terms: Terms, num_simulations: int, seed: int) -> Policy:
     """
     low, high = _TRAINING_PATHS
     count = min(max(low, num_simulations), high)
-    found = _fused(terms, count, stream_seed(seed, _TRAINING_STREAM))
+    stream = stream_seed(seed, _TRAINING_STREAM)
+    found = _fused(terms, count, stream, sampler)
     if found is not None:
         return found
     host = shared_engine("cpu", precision="float64")
     with threads_for(0):  # a regression of a few thousand paths
-        return _fitted(terms, count, seed, host)
+        return _fitted(terms, count, stream, sampler, host)
 
 
-def _fused(terms: Terms, count: int, seed: int) -> Policy | None:
+def _fused(terms: Terms, count: int, seed: int, sampler: str) -> Policy | None:
     """By the compiled loops, where there are any and the work is worth compiling them."""
     dates, steps = exercise_dates(terms), int(step_counts(terms)[0])
     if terms.model != "black_scholes" or count * steps < LEAST:
@@ -55,7 +58,7 @@ def _fused(terms: Terms, count: int, seed: int) -> Policy | None:
     names = ("rate", "dividend_yield", "volatility", "expiry")
     rate, dividend, volatility, expiry = map(terms.number, names)
     market = Exercise(strike / spot, sign, rate, dividend, volatility, expiry)
-    found = fused_depths(market, dates, steps // dates, count, seed)
+    found = fused_depths(market, dates, steps // dates, count, seed, sampler)
     if found is None:
         return None
     depths, worth = found
@@ -64,11 +67,11 @@ def _fused(terms: Terms, count: int, seed: int) -> Policy | None:
     return Policy(torch.from_numpy(boundary), steps // dates, worth * spot)
 
 
-def _fitted(terms: Terms, count: int, seed: int, host: ComputeEngine) -> Policy:
+def _fitted(terms: Terms, count: int, seed: int, sampler: str, host: ComputeEngine) -> Policy:
     plan = make_plan(terms, host)
     parts = [
         plan.simulate(parameters(plan.inputs, drawn.normals.shape[-1], host, gradients=False), drawn)
-        for drawn in blocks(plan, count, "pseudo", stream_seed(seed, _TRAINING_STREAM), host)
+        for drawn in blocks(plan, count, sampler, seed, host)
     ]
     stride = parts[0].stride
     paths = parts[0]._replace(spots=torch.cat([part.spots[:, ::stride, 0] for part in parts], -1))

@@ -163,7 +163,8 @@ def _exercised_early(request: Request) -> Route:
     """Longstaff and Schwartz's estimate for one contract, or its value now where waiting is worth less."""
     terms = request.terms
     details: dict[str, Any] = {"bound": "lower", "exercise_dates": exercise_dates(terms)}
-    policy = trained_policy(terms, request.paths, request.seed)
+    stream = "fast" if request.sampler == "fast" else "pseudo"
+    policy = trained_policy(terms, request.paths, request.seed, stream)
     intrinsic = float(terms.sign * (terms.inputs.spot[0] - terms.strike))
     if terms.style == "american" and intrinsic > policy.continuation:
         figures = dict.fromkeys(names(1), np.zeros(1)) | {"price": np.array([intrinsic]), "delta": terms.sign.numpy()}

@@ -111,14 +111,15 @@ def test_the_european_figures_are_the_closed_form_within_their_errors(any_size, 
 @pytest.mark.parametrize("paths", [5_003, 8_192])
 @pytest.mark.parametrize("options", [{"exercise_dates": 12}, {"exercise_dates": 4, "steps": 12}], ids=str)
 @pytest.mark.parametrize(("kind", "dividend_yield"), [("put", 0.02), ("call", 0.08)])
+@pytest.mark.parametrize("sampler", ["pseudo", "fast"])
 def test_boundaries_are_those_of_the_eager_kernel(
-    any_size, monkeypatch, kind, dividend_yield, options, paths
+    any_size, monkeypatch, sampler, kind, dividend_yield, options, paths
 ):
     market = {key: value for key, value in MARKET.items() if key != "strike"} | {"dividend_yield": dividend_yield}
     terms = checked_terms(kind, "bermudan", market, 103.0, "black_scholes", options, batch=False)
-    ours = trained_policy(terms, paths, 6)
+    ours = trained_policy(terms, paths, 6, sampler)
     monkeypatch.setenv(fused.SWITCH, "0")
-    eager = trained_policy(terms, paths, 6)
+    eager = trained_policy(terms, paths, 6, sampler)
     assert verdicts()["policy"]
     assert verdicts()["policy_paths"]
     assert ours.stride == eager.stride
