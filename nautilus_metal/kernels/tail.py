@@ -22,6 +22,13 @@ _SORTED = 100  # on CUDA, sorting all takes less time than `topk` for a tail of 
 _NODES = 16  # Gauss-Legendre nodes for each rank's share of the beta density
 
 
+class Run(NamedTuple):
+    """Ranks of descending losses that weigh in a figure of a sample of one loss less: all others have no weight."""
+
+    first: int
+    weights: NDArray[np.float64]
+
+
 class TailWeights(NamedTuple):
     """Weights of the largest losses, in descending order: the levels' quantiles first, then their tail means.
 
@@ -29,12 +36,12 @@ class TailWeights(NamedTuple):
     ----------
     figures : Tensor
         Shape (tail, 2 * levels), float64; each column sums to one.
-    without_one : Tensor
-        The same for a sample of one loss less, by which the standard errors are made.
+    without_one : tuple of Run
+        By figure, the same for a sample of one loss less, by which the standard errors are made.
     """
 
     figures: Tensor
-    without_one: Tensor
+    without_one: tuple[Run, ...]
 
     @property
     def size(self) -> int:
@@ -81,7 +88,12 @@ def tail_weights(count: int, levels: tuple[float, ...]) -> TailWeights:
     check_levels(count, levels)
     whole, without_one = _figure_weights(count, levels), _figure_weights(count - 1, levels)
     size = max(len(whole), len(without_one))
-    return TailWeights(*(pad(table, (0, 0, 0, size - len(table))) for table in (whole, without_one)))
+    return TailWeights(pad(whole, (0, 0, 0, size - len(whole))), tuple(map(_run, without_one.T.numpy())))
+
+
+def _run(column: NDArray[np.float64]) -> Run:
+    ranks = np.flatnonzero(column)
+    return Run(int(ranks[0]), column[ranks[0] : ranks[-1] + 1].copy())
 
 
 @lru_cache(maxsize=64)  # a growing window asks for each count twice: as the whole, and a period later as one less
@@ -195,9 +207,24 @@ def jackknife_error(worst: NDArray[np.float64], weights: TailWeights, count: int
     Harrell and Davis (1982), who give the quantile this error.
     Efron and Stein (1981), "The jackknife estimate of variance", Annals of Statistics 9(3).
     """
-    influence = jackknife_influence(worst, weights).T
-    spread: NDArray[np.float64] = np.einsum("ij,ij->i", influence, influence) - influence.sum(axis=1) ** 2 / count
-    return np.sqrt(np.maximum(spread, 0.0) * (count - 1) / count)
+    errors = []
+    for run in weights.without_one:
+        before, after = _influence(run, worst)
+        squares, total = np.einsum("i,i", after, after), after.sum()  # `@` waits for threads
+        spread = squares + (run.first + 1) * before**2 - (total + (run.first + 1) * before) ** 2 / count
+        errors.append(math.sqrt(max(0.0, spread) * (count - 1) / count))
+    return np.array(errors)
+
+
+def _influence(run: Run, worst: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """`jackknife_influence` of one figure: of each loss up to the run's first, and of those after it in turn."""
+    first, last = run.first, min(run.first + len(run.weights), len(worst) - 1)
+    after = worst[first:last] - worst[first + 1 : last + 1]
+    after *= run.weights[: last - first]
+    np.cumsum(after, out=after)
+    total = float(after[-1])
+    after -= total
+    return -total, after
 
 
 def jackknife_influence(worst: NDArray[np.float64], weights: TailWeights) -> NDArray[np.float64]:
@@ -214,6 +241,8 @@ def jackknife_influence(worst: NDArray[np.float64], weights: TailWeights) -> NDA
         Shape (tail, 2 * levels), in the losses' unit.
     """
     figures = np.zeros((2 * weights.levels, len(worst)))  # long axis last
-    steps = weights.without_one.numpy().T[:, -2::-1] * (worst[1:] - worst[:-1])[::-1]
-    np.cumsum(steps, axis=1, out=figures[:, -2::-1])
+    for row, run in zip(figures, weights.without_one, strict=True):
+        before, after = _influence(run, worst)
+        row[: run.first + 1] = before
+        row[run.first + 1 : run.first + 1 + len(after)] = after
     return figures.T
