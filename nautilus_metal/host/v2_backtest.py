@@ -41,19 +41,25 @@ __all__ = [
     "events_of",
     "make_bars",
     "no_fees",
+    "silent_config",
     "silent_engine",
 ]
 
 USD = Currency.from_str("USD")
 
 
-def silent_engine() -> BacktestEngine:
-    """Make an engine that logs nothing and analyses nothing at the end.
+def silent_config(**more: Any) -> BacktestEngineConfig:
+    """Make the config of an engine that logs nothing and analyses nothing at the end.
 
     It keeps no equity curve either, for which 2.x goes through all closed positions at every bar.
     """
-    quiet = {"logging": LoggerConfig(bypass_logging=True), "bypass_logging": True, "run_analysis": False}
-    return BacktestEngine(BacktestEngineConfig(portfolio=PortfolioConfig(equity_curve=False), **quiet))
+    portfolio, logging = PortfolioConfig(equity_curve=False), LoggerConfig(bypass_logging=True)
+    return BacktestEngineConfig(logging=logging, bypass_logging=True, run_analysis=False, portfolio=portfolio, **more)
+
+
+def silent_engine() -> BacktestEngine:
+    """Make an engine that logs nothing and analyses nothing at the end."""
+    return BacktestEngine(silent_config())
 
 
 def add_instruments(engine: BacktestEngine, instruments: Iterable[Any]) -> None:

@@ -4,14 +4,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from nautilus_trader.backtest import (
-    BacktestDataConfig,
-    BacktestEngineConfig,
-    BacktestNode,
-    BacktestRunConfig,
-    BacktestVenueConfig,
-)
-from nautilus_trader.common import ImportableActorConfig, LoggerConfig
+from nautilus_trader.backtest import BacktestDataConfig, BacktestNode, BacktestRunConfig, BacktestVenueConfig
+from nautilus_trader.common import ImportableActorConfig
 from nautilus_trader.core import UUID4
 from nautilus_trader.model import Currency, NautilusDataType
 from nautilus_trader.persistence import ParquetDataCatalog, StreamingConfig
@@ -19,7 +13,7 @@ from nautilus_trader.trading import ImportableStrategyConfig
 
 from nautilus_metal.host.catalog_run import CatalogRun
 from nautilus_metal.host.v2_actor import Actor
-from nautilus_metal.host.v2_backtest import no_fees
+from nautilus_metal.host.v2_backtest import no_fees, silent_config
 from nautilus_metal.host.v2_order import number
 from nautilus_metal.host.v2_runtime import HISTORY, offer
 
@@ -96,13 +90,7 @@ def _config(run: CatalogRun, instance_id: Any) -> BacktestRunConfig:
         fee_model=no_fees(),
     )
     streamed = [NautilusDataType.Custom(kind.__name__) for kind in run.streamed]
-    engine = BacktestEngineConfig(
-        logging=LoggerConfig(bypass_logging=True),
-        bypass_logging=True,
-        run_analysis=False,
-        instance_id=instance_id,
-        streaming=StreamingConfig(folder, data_types=streamed),
-    )
+    engine = silent_config(instance_id=instance_id, streaming=StreamingConfig(folder, data_types=streamed))
     return BacktestRunConfig(
         venues=[venue],
         data=[BacktestDataConfig(NautilusDataType.Bar, folder, bar_types=list(run.bar_types))],
