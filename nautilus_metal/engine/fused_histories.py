@@ -24,21 +24,22 @@ from nautilus_metal.engine.threads import share
 from nautilus_metal.kernels.bollinger import bollinger_bands, bollinger_moments
 from nautilus_metal.kernels.fused_loops import bollinger_loop, macd_loop, rsi_loop
 from nautilus_metal.kernels.macd import macd
-from nautilus_metal.kernels.parameters import all_finite, finite
+from nautilus_metal.kernels.parameters import finite
 from nautilus_metal.kernels.rsi import rsi
 
 Array = NDArray[np.float64]
 Settings = tuple[Any, ...]
 
 LEAST = 1 << 13  # elements from which on compiling is begun: fewer take the eager kernels a few milliseconds
-_PART = 1 << 15  # elements a thread computes at a time
+_PART = 1 << 16  # elements a thread computes at a time
+_AT_ONCE = 1 << 15  # elements up to which one setting is computed without a thought about threads and memory
 _TOLERANCE = 1e-9  # of the scale of an output, between a loop and its eager kernel
 
 
 class Loop(NamedTuple):
     """A loop, the eager kernel it stands beside, and the settings they are compared with."""
 
-    loop: Callable[..., None]
+    loop: Callable[..., bool]
     outputs: int
     eager: Callable[..., Sequence[Any]]
     settings: Settings
@@ -77,7 +78,7 @@ def fused_history(
     name : str
         A row of `LOOPS`.
     history : numpy.ndarray
-        Shape (bars,) or (series, bars), finite.
+        Shape (bars,) or (series, bars).
     settings : sequence of tuple
         What the loop takes after its arrays, checked.
     engine : ComputeEngine, optional
@@ -90,6 +91,8 @@ def fused_history(
 
     Raises
     ------
+    InputError
+        If a price is not finite.
     DeviceError
         If the engine is closed.
     """
@@ -107,7 +110,7 @@ def fused_once(
     A history of few elements, as of one series, goes to its loop without a detour: every microsecond is seen there.
     """
     engine = engine or shared_engine()
-    if history.size > _PART:
+    if history.size > _AT_ONCE:
         several = fused_history(name, history, [setting], engine)
         return several and tuple(out[0] for out in several)
     loops = _loops((name,), history.size, engine)
@@ -116,7 +119,8 @@ def fused_once(
     rows = _rows(history)
     outputs = np.empty((LOOPS[name].outputs, *rows.shape))
     parts = tuple(outputs)
-    loops[name](rows, *parts, *setting)
+    if not loops[name](rows, *parts, *setting):
+        finite(history)
     return parts if history.ndim == 2 else tuple(outputs[:, 0])
 
 
@@ -140,7 +144,7 @@ def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngi
     Raises
     ------
     InputError
-        If a price is not finite, which each thread looks at before it computes; the outputs then are of no use.
+        If a price is not finite; the outputs then are of no use.
     DeviceError
         If the engine is closed.
     """
@@ -156,9 +160,8 @@ def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngi
     def work(task: tuple[int, int]) -> None:
         part = slice(task[0], task[0] + step)
         loop, settings, outputs = jobs[task[1]]
-        if task[1] == 0 and not all_finite(rows[part]):
+        if not loop(rows[part], *(out[part] for out in outputs), *settings):
             refused.append(part)
-        loop(rows[part], *(out[part] for out in outputs), *settings)
 
     share(work, [(start, i) for start in range(0, len(rows), step) for i in range(len(jobs))], elements)
     if refused:
@@ -168,7 +171,7 @@ def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngi
 
 def _loops(
     names: Collection[str], elements: int, engine: ComputeEngine | None
-) -> dict[str, Callable[..., None]] | None:
+) -> dict[str, Callable[..., bool]] | None:
     """The compiled loops by their names; None where eager kernels have to run."""
     engine = engine or shared_engine()
     engine.synchronize()
@@ -201,7 +204,7 @@ def prepare_loops() -> None:
             _trusted(kernels, name, row)
 
 
-def _trusted(kernels: FusedKernels, name: str, row: Loop) -> Callable[..., None] | None:
+def _trusted(kernels: FusedKernels, name: str, row: Loop) -> Callable[..., bool] | None:
     """The compiled loop, compared with the eager kernel over random walks and a constant price."""
 
     def sample() -> Tensor:
@@ -209,7 +212,7 @@ def _trusted(kernels: FusedKernels, name: str, row: Loop) -> Callable[..., None]
         prices[2] = 100.0
         return torch.from_numpy(prices)
 
-    def fast(loop: Callable[..., None]) -> Outputs:
+    def fast(loop: Callable[..., bool]) -> Outputs:
         prices = sample().numpy()
         found = [np.empty_like(prices) for _ in range(row.outputs)]
         loop(prices, *found, *row.settings)
@@ -218,5 +221,5 @@ def _trusted(kernels: FusedKernels, name: str, row: Loop) -> Callable[..., None]
     def eager() -> Outputs:
         return [torch.as_tensor(out) for out in row.eager(sample(), *row.settings)]
 
-    found: Callable[..., None] | None = kernels.trusted(name, row.loop, fast, eager, _TOLERANCE)
+    found: Callable[..., bool] | None = kernels.trusted(name, row.loop, fast, eager, _TOLERANCE)
     return found

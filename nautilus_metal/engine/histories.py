@@ -3,7 +3,8 @@
 In float64 (CPU, CUDA) the figures are those of the streaming indicators to 1e-9 relative. On mps, which has float32
 only, an RSI is within 5e-3 (of 100), a MACD and a band within 1e-3 of the scale of the moves, over 3,000 bars.
 
-Every function takes the `dtype` to compute in, the engine's `exact_dtype` by default.
+Every function takes the `dtype` to compute in, the engine's `exact_dtype` by default, and refuses a price that is not
+finite with an `InputError`.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from nautilus_metal.engine.series import Kernel, evaluate, level
 from nautilus_metal.engine.shared import shared_engine
 from nautilus_metal.kernels.bollinger import BandMoments, BollingerValues, bollinger_bands, bollinger_moments
 from nautilus_metal.kernels.macd import MacdValues
+from nautilus_metal.kernels.parameters import finite
 
 Array = NDArray[np.float64]
 
@@ -36,7 +38,7 @@ def rsi_history(
     settings: Any = (periods,) if isinstance(periods, int) else [(period,) for period in periods]
     fused = _fused("rsi", history, settings, _is_one(settings), engine, dtype)
     if fused is None:
-        return evaluate(lambda x, some: (fused_rsi(x, some),), history, periods, engine, dtype)[0]
+        return evaluate(lambda x, some: (fused_rsi(x, some),), finite(history), periods, engine, dtype)[0]
     return fused[0]
 
 
@@ -48,7 +50,9 @@ def macd_history(
 ) -> MacdValues:
     """MACD of each series; with a sequence of (fast, slow, signal), a leading axis of them."""
     fused = _fused("macd", history, settings, _is_one(settings), engine, dtype)
-    return MacdValues(*(evaluate(fused_macd, history, settings, engine, dtype) if fused is None else fused))
+    if fused is None:
+        return MacdValues(*evaluate(fused_macd, finite(history), settings, engine, dtype))
+    return MacdValues(*fused)
 
 
 def bollinger_history(
@@ -61,6 +65,7 @@ def bollinger_history(
     one = _is_one(settings)
     fused = _fused("bollinger", history, settings, one, engine, dtype)
     if fused is None:
+        finite(history)
         rows: Any = [settings] if one else settings
         bands = [bands_history(partial(_moments, period), history, k, engine, dtype) for period, k in rows]
         fused = bands[0] if one else tuple(map(np.stack, zip(*bands, strict=True)))

@@ -14,7 +14,7 @@ from nautilus_metal.indicators.conventions import NAUTILUS_V1, STANDARD, average
 from nautilus_metal.indicators.histories import Array, bollinger_history, bollinger_history_v1, stepped
 from nautilus_metal.kernels.averages import MOVING_AVERAGES
 from nautilus_metal.kernels.bollinger import BollingerValues, bollinger_bands
-from nautilus_metal.kernels.parameters import band_width, price_history, whole_bars
+from nautilus_metal.kernels.parameters import band_width, price_array, price_history, whole_bars
 from nautilus_metal.kernels.windows import WindowState
 
 # Averages that are the plain mean of the window, which the window knows already.
@@ -178,10 +178,12 @@ class MetalBollingerBands(MetalIndicator):
         return self._convention.history(self._history(prices), self.period, self.k, self._average, engine)
 
     def _history(self, prices: Any) -> Array:
-        """Return the prices that the indicator works on: closes, or typical prices."""
+        """Return the prices that the indicator works on: closes, not looked at yet, or typical prices."""
         if not (isinstance(prices, tuple) and len(prices) == 3 and all(hasattr(part, "__len__") for part in prices)):
+            if not self._typical:
+                return price_array(prices)
             closes = price_history(prices)
-            return _typical(closes, closes, closes) if self._typical else closes
+            return _typical(closes, closes, closes)
         high, low, close = map(price_history, prices, ("high", "low", "close"))
         if not high.shape == low.shape == close.shape:
             shapes = f"{high.shape}, {low.shape} and {close.shape}"

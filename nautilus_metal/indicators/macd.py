@@ -10,7 +10,7 @@ from nautilus_metal.indicators.conventions import NAUTILUS_V1, STANDARD, average
 from nautilus_metal.indicators.histories import Array, macd_history, macd_history_v1, stepped
 from nautilus_metal.kernels.averages import MOVING_AVERAGES
 from nautilus_metal.kernels.macd import MacdState, MacdValues
-from nautilus_metal.kernels.parameters import macd_bars, price_history
+from nautilus_metal.kernels.parameters import finite, macd_bars, price_array
 
 Periods = tuple[int, int, int]
 
@@ -48,6 +48,7 @@ class _Convention(NamedTuple):
 
 
 def _built_in_history(history: Array, periods: Periods, average: Any, engine: ComputeEngine | None) -> MacdValues:
+    finite(history)
     if average.name in MOVING_AVERAGES:
         return macd_history_v1(history, *periods, average.name, engine)
     value, signal = stepped(lambda: BuiltInMacd(periods, average), 2, history)
@@ -151,7 +152,7 @@ class MetalMACD(MetalIndicator):
         InputError
             If a value is NaN or infinite, or the shape is another one.
         """
-        return self._convention.history(price_history(prices), self._periods, self._average, engine)
+        return self._convention.history(price_array(prices), self._periods, self._average, engine)
 
     def _take(self, price: float) -> None:
         self.value, self.signal = self._update(price)

@@ -13,7 +13,7 @@ from nautilus_metal.indicators.base import MetalIndicator, State
 from nautilus_metal.indicators.conventions import NAUTILUS_V1, STANDARD, average_of, before_first, convention_of
 from nautilus_metal.indicators.histories import Array, rsi_history, rsi_history_v1, stepped
 from nautilus_metal.kernels.averages import MOVING_AVERAGES
-from nautilus_metal.kernels.parameters import price_history, whole_bars
+from nautilus_metal.kernels.parameters import finite, price_array, whole_bars
 from nautilus_metal.kernels.rsi import RsiState
 
 
@@ -41,6 +41,7 @@ class BuiltInRsi:
 
 
 def _built_in_history(history: Array, period: int, average: Any, engine: ComputeEngine | None) -> Array:
+    finite(history)
     if average.name in MOVING_AVERAGES:
         return rsi_history_v1(history, period, average.name, engine)
     return stepped(lambda: BuiltInRsi(period, average), 1, history)[0]
@@ -141,7 +142,7 @@ class MetalRSI(MetalIndicator):
         InputError
             If a value is NaN or infinite, or the shape is another one.
         """
-        return self._convention.history(price_history(prices), self.period, self._average, engine)
+        return self._convention.history(price_array(prices), self.period, self._average, engine)
 
     def _take(self, price: float) -> None:
         self.value = self._update(price)

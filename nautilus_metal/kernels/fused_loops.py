@@ -2,7 +2,8 @@
 
 The recurrences are those of the streaming states (`RsiState`, `MacdState`, `WindowState`), so the figures are those
 of the eager kernels to rounding. A loop is given C-contiguous float64 arrays of shape (series, bars): prices, and one
-for each output, which it fills. It needs no more than arithmetic and indexing; uncompiled it is right, and slow.
+for each output, which it fills, and says whether every price is finite; if not, the outputs are of no use. It needs
+no more than arithmetic and indexing; uncompiled it is right, and slow.
 """
 
 from math import nan
@@ -15,12 +16,21 @@ Array = NDArray[np.float64]
 _STRETCH = 80  # bars between the passes over them: what passes hand on stays in the first cache, stores come evenly
 
 
-def rsi_loop(prices: Array, index: Array, period: int) -> None:
+def _finite(x: Array) -> bool:
+    """Whether no value is NaN or infinite."""
+    strange = 0
+    for t in range(len(x)):
+        strange += x[t] - x[t] != 0.0
+    return strange == 0
+
+
+def rsi_loop(prices: Array, index: Array, period: int) -> bool:
     """Fill `index` with what `kernels.rsi.rsi` gives."""
     series, bars = prices.shape
     share = 1.0 / period
     keep = 1.0 - share
     totals = np.empty(_STRETCH)
+    fine = True
     for row in range(series):
         x, y = prices[row], index[row]
         gain = loss = 0.0
@@ -44,17 +54,20 @@ def rsi_loop(prices: Array, index: Array, period: int) -> None:
                 totals[t] = gain + loss
             for t in range(len(x)):  # apart, as a compiler divides several at once
                 y[t] = 100.0 * y[t] / (totals[t] if totals[t] > 0.0 else 1.0)
+        fine = _finite(prices[row]) and fine
+    return fine
 
 
 def macd_loop(
     prices: Array, value: Array, smoothed: Array, histogram: Array, fast: int, slow: int, signal: int
-) -> None:
+) -> bool:
     """Fill value, signal and histogram with what `kernels.macd.macd` gives."""
     series, bars = prices.shape
     first = slow + signal - 2
     keep_fast, keep_slow = 1.0 - 2.0 / (fast + 1.0), 1.0 - 2.0 / (slow + 1.0)
     rate = 2.0 / (signal + 1.0)
     keep = 1.0 - rate
+    fine = True
     for row in range(series):
         x, line, smooth, rest = prices[row], value[row], smoothed[row], histogram[row]
         gap_fast = gap_slow = level = 0.0
@@ -83,16 +96,18 @@ def macd_loop(
             line[t] = gap
             smooth[t] = level
             rest[t] = gap - level
+        fine = _finite(prices[row]) and fine
+    return fine
 
 
 def bollinger_loop(
     prices: Array, uppers: Array, middles: Array, lowers: Array, widths: Array, places: Array, period: int, k: float
-) -> None:
+) -> bool:
     """Fill the fields of `BollingerValues` with the bands of `bollinger_moments` and `bollinger_bands`."""
     series, bars = prices.shape
     if period > bars:  # no window is ever full
         uppers[:] = middles[:] = lowers[:] = widths[:] = places[:] = nan
-        return
+        return _finite(prices.reshape(-1))
     blocks = max(1, _STRETCH // period)  # of one period, as `kernels.windows` has them
     stretch = blocks * period
     known = np.zeros((blocks + 1, period))  # the prices of a stretch, below the block before it
@@ -101,6 +116,7 @@ def bollinger_loop(
     anchors, totals, squares = anchor.reshape(-1), total.reshape(-1), square.reshape(-1)
     tails, tail_squares, prices_known = tail.reshape(-1), tail_square.reshape(-1), known.reshape(-1)
     share = 1.0 / period
+    fine = True
     for row in range(series):
         for begin in range(0, bars, stretch):
             end = min(begin + stretch, bars)
@@ -144,3 +160,5 @@ def bollinger_loop(
                 place[t] = 0.5 + 0.5 * (x[t] - anchors[t] - totals[t]) / (squares[t] if squares[t] > 0.0 else nan)
         for t in range(period - 1):
             uppers[row, t] = middles[row, t] = lowers[row, t] = widths[row, t] = places[row, t] = nan
+        fine = _finite(prices[row]) and fine
+    return fine

@@ -78,13 +78,9 @@ def price_array(prices: Any, name: str = "prices") -> NDArray[np.float64]:
 
 def finite(history: NDArray[np.float64], name: str = "prices") -> NDArray[np.float64]:
     """Return a history; `InputError` names the first value that is NaN or infinite."""
-    if not all_finite(history):
-        where = np.argwhere(~np.isfinite(history))[0]
+    known = np.isfinite(history)
+    if not known.all():
+        where = np.argwhere(~known)[0]
         place = f"bar {where[-1]}" if history.ndim == 1 else f"series {where[0]}, bar {where[1]}"
         raise InputError(f"`{name}` must be finite, was {history[tuple(where)]} at {place}")
     return history
-
-
-def all_finite(history: NDArray[np.float64]) -> bool:
-    """Whether no value is NaN or infinite."""
-    return np.count_nonzero(np.isfinite(history)) == history.size  # in half the time of `all` where it is short

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from nautilus_metal.engine import ComputeEngine, fused, fused_histories
 from nautilus_metal.engine.cancel import CancelToken, cancellable
-from nautilus_metal.engine.fused_histories import LEAST, LOOPS, Loop, fused_history
-from nautilus_metal.errors import Cancelled, DeviceError
+from nautilus_metal.engine.fused_histories import LEAST, LOOPS, Loop, fused_history, fused_once
+from nautilus_metal.errors import Cancelled, DeviceError, InputError
 from nautilus_metal.kernels.bollinger import bollinger_bands
 from nautilus_metal.kernels.macd import MacdState
 from nautilus_metal.kernels.rsi import RsiState
@@ -151,9 +151,27 @@ def test_several_threads_and_settings_change_nothing(name, cpu, monkeypatch):
 @NAMES
 def test_one_setting_at_once_and_by_parts_are_the_same_bits(name, cpu, monkeypatch):
     history, setting = walk(7, 300), LOOPS[name].settings
-    at_once = fused_history(name, history, [setting], cpu)
+    at_once = fused_once(name, history, setting, cpu)
     monkeypatch.setattr(fused_histories, "_PART", 900)
-    np.testing.assert_array_equal(at_once, fused_history(name, history, [setting], cpu))
+    monkeypatch.setattr(fused_histories, "_AT_ONCE", 900)
+    np.testing.assert_array_equal(at_once, np.stack(fused_history(name, history, [setting], cpu))[:, 0])
+    np.testing.assert_array_equal(at_once, fused_once(name, history, setting, cpu))
+    np.testing.assert_array_equal(np.stack(at_once)[:, 3], fused_once(name, history[3], setting, cpu))
+
+
+@NAMES
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at", [(0, 0), (0, 1), (1, 17), (1, 299)])
+def test_a_price_that_is_not_finite_is_named(name, bad, at, cpu):
+    history, setting = walk(2, 300), LOOPS[name].settings
+    history[at] = bad
+    named = f"was {bad} at series {at[0]}, bar {at[1]}"
+    with pytest.raises(InputError, match=named):
+        fused_once(name, history, setting, cpu)
+    with pytest.raises(InputError, match=named):
+        fused_history(name, history, [setting], cpu)
+    with pytest.raises(InputError, match=f"was {bad} at bar {at[1]}"):
+        fused_once(name, history[at[0]], setting, cpu)
 
 
 def misaligned(x):
