@@ -9,7 +9,7 @@ import numpy as np
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import InputError
 from nautilus_metal.host import Bar, QuoteTick, moving_average
-from nautilus_metal.indicators.base import MetalIndicator
+from nautilus_metal.indicators.base import MetalIndicator, State
 from nautilus_metal.indicators.conventions import NAUTILUS_V1, STANDARD, average_of, before_first, convention_of
 from nautilus_metal.indicators.histories import Array, bollinger_history, bollinger_history_v1, stepped
 from nautilus_metal.kernels.averages import MOVING_AVERAGES
@@ -21,17 +21,21 @@ from nautilus_metal.kernels.windows import WindowState
 _WINDOW_MEANS = ("SIMPLE", "WEIGHTED")
 
 
-class BuiltInBands(WindowState):
+class BuiltInBands:
     """Centre and sigma of the built-in class: the host's moving average, and sigma around it, from the first bar."""
 
-    __slots__ = ("_average",)
+    __slots__ = ("_average", "_window")
 
     def __init__(self, period: int, average: Any) -> None:
         self._average = None if average.name in _WINDOW_MEANS else moving_average(period, average)
-        super().__init__(period)
+        self._window = WindowState(period)
+
+    @property
+    def initialized(self) -> bool:
+        return self._window.initialized
 
     def update_raw(self, price: float) -> tuple[float, float, float]:
-        mean, variance, deviation = super().update_raw(price)
+        mean, variance, deviation = self._window.update_raw(price)
         if self._average is None:
             return mean, variance, deviation
         self._average.update_raw(price)
@@ -41,7 +45,7 @@ class BuiltInBands(WindowState):
 
 class _Convention(NamedTuple):
     typical: bool  # whether a bar counts at its typical price, (high + low + close) / 3, or at its close
-    state: Callable[[int, Any], WindowState]
+    state: Callable[[int, Any], State]
     history: Callable[[Array, int, float, Any, ComputeEngine | None], BollingerValues]
 
 
@@ -123,10 +127,9 @@ class MetalBollingerBands(MetalIndicator):
     def handle_bar(self, bar: Bar) -> None:
         """Update with the close of `bar`, or with its typical price."""
         if self._typical:
-            price = _typical(bar.high.as_double(), bar.low.as_double(), bar.close.as_double())
+            self._take(_typical(bar.high.as_double(), bar.low.as_double(), bar.close.as_double()))
         else:
-            price = bar.close.as_double()
-        self._take(price)
+            self._take(bar.close.as_double())
 
     def handle_quote_tick(self, tick: QuoteTick) -> None:
         """Update with the mid of `tick`, or with its price of the `price_type` that was asked for."""

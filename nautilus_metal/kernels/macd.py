@@ -7,7 +7,7 @@ small moves on a large price lose no digits.
 Reference: Appel, G. (2005). Technical Analysis: Power Tools for Active Investors, chapter 8.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import nan, prod
 from typing import Any, NamedTuple
 
@@ -115,49 +115,45 @@ class MacdState:
     ----------
     initialized : bool
         Whether ``slow + signal - 1`` prices have come.
+    update_raw : callable
+        Takes the next finite price, and returns line and signal; NaN before `initialized`.
     """
 
-    __slots__ = (
-        "_count", "_fast", "_gathering", "_keep_fast", "_keep_slow", "_last", "_rate", "_signal", "_slow",
-        "initialized", "periods",
-    )  # fmt: skip
+    __slots__ = ("initialized", "periods", "update_raw")
 
     def __init__(self, fast: int, slow: int, signal: int) -> None:
         self.periods = macd_bars(fast, slow, signal)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all prices."""
         self.initialized = False
-        self._gathering = True
-        self._count = 0
-        self._fast = self._slow = self._signal = 0.0  # the gaps, and the signal itself
-        self._keep_fast = self._keep_slow = self._rate = 0.0
-        self._last = nan
+        self.update_raw = self._updates()
 
-    def update_raw(self, price: float) -> tuple[float, float]:
-        """Take the next finite price, and return line and signal; NaN before `initialized`."""
-        if self._gathering:
-            self._gather(price)
-        move = price - self._last
-        self._last = price
-        self._fast = fast = self._keep_fast * (self._fast - move)
-        self._slow = slow = self._keep_slow * (self._slow - move)
-        value, signal = fast - slow, self._signal
-        self._signal = signal = signal + self._rate * (value - signal)
-        return (value, signal) if self.initialized else (nan, nan)
+    def _updates(self) -> Callable[[float], tuple[float, float]]:
+        """Make the update; what it remembers are variables of its own, which it reads faster than attributes."""
+        needed = self.periods[1] + self.periods[2] - 1
+        count, last, fast, slow, signal = 0, nan, 0.0, 0.0, 0.0  # the gaps, and the signal itself
+        keep_fast, keep_slow, rate = 0.0, 0.0, 0.0
 
-    def _gather(self, price: float) -> None:
-        """Set the weights of the next price while the seeds, plain means, gather."""
+        def update_raw(price: float) -> tuple[float, float]:
+            nonlocal count, last, fast, slow, signal, keep_fast, keep_slow, rate
+            if count <= needed:  # the weights of the price after that are final
+                last = last if count else price
+                count += 1
+                keep_fast, keep_slow, rate = self._weights(count)
+                self.initialized = count >= needed
+            move = price - last
+            last = price
+            fast = keep_fast * (fast - move)
+            slow = keep_slow * (slow - move)
+            value = fast - slow
+            signal += rate * (value - signal)
+            return (value, signal) if count >= needed else (nan, nan)
+
+        return update_raw
+
+    def _weights(self, count: int) -> tuple[float, float, float]:
+        """Return what the gaps keep at the `count`-th price, and the signal's rate, while the seeds gather."""
         fast, slow, signal = self.periods
-        self._count = count = self._count + 1
-        if count == 1:
-            self._last = price
-        self._keep_fast = _keep(count - slow + fast, fast)
-        self._keep_slow = _keep(count, slow)
-        self._rate = 1.0 - _keep(count - slow + 1, signal) if count >= slow else 0.0
-        self.initialized = count >= slow + signal - 1
-        self._gathering = count < slow + signal  # the weights of the price after that are final
+        rate = 1.0 - _keep(count - slow + 1, signal) if count >= slow else 0.0
+        return _keep(count - slow + fast, fast), _keep(count, slow), rate
 
 
 def _keep(gathered: int, period: int) -> float:

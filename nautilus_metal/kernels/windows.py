@@ -7,7 +7,7 @@ its distance from the mean is at most sqrt(period) standard deviations, whatever
 running sum, so no rounding error outlives two periods.
 """
 
-from itertools import accumulate
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -68,63 +68,64 @@ def _suffix_sums(x: Tensor) -> Tensor:
 
 
 class WindowState:
-    """The moments of one moving window, price by price, in amortised constant time."""
+    """The moments of one moving window, price by price, in amortised constant time.
 
-    __slots__ = ("_anchor", "_block", "_left", "_tail", "_tail_square", "_total", "_total_square", "count", "period")
+    Attributes
+    ----------
+    initialized : bool
+        Whether `period` prices have come.
+    update_raw : callable
+        Moves the window on by one finite price, and returns mean, population variance and the price less the mean:
+        of the prices so far while the window fills.
+    """
+
+    __slots__ = ("initialized", "period", "update_raw")
 
     def __init__(self, period: int) -> None:
         self.period = period
-        self.reset()
+        self.initialized = False
+        self.update_raw = self._updates()
 
-    def reset(self) -> None:
-        """Forget all prices."""
-        self.count = 0  # prices in the window
-        self._block: list[float] = []
-        self._left = 0  # places left in the block
-        self._anchor = self._total = self._total_square = 0.0
-        self._tail = self._tail_square = [0.0] * (self.period + 1)
+    def _updates(self) -> Callable[[float], tuple[float, float, float]]:
+        """Make the update; what it remembers are variables of its own, which it reads faster than attributes."""
+        count, full = 0.0, float(self.period)  # prices in the window
+        anchor, total, total_square = 0.0, 0.0, 0.0
+        block: list[float] = []
+        tails: list[tuple[float, float]] = []  # for the places left in the block
 
-    @property
-    def initialized(self) -> bool:
-        """Whether `period` prices have come."""
-        return self.count == self.period
+        def update_raw(price: float) -> tuple[float, float, float]:
+            nonlocal count, anchor, total, total_square, block, tails
+            if tails:
+                shifted = price - anchor
+                total += shifted
+                total_square += shifted * shifted
+                block.append(price)
+            else:
+                tails = _tails(block, price) if block else [(0.0, 0.0)] * self.period
+                block, anchor = [price], price
+                shifted = total = total_square = 0.0
+            if count < full:
+                count += 1.0
+                self.initialized = count == full
+            tail, tail_square = tails.pop()
+            moved = total + tail
+            offset = moved / count
+            variance = (total_square + tail_square - moved * offset) / count
+            return anchor + offset, variance if variance > 0.0 else 0.0, shifted - offset
 
-    def update_raw(self, price: float) -> tuple[float, float, float]:
-        """Move the window on by one finite price.
+        return update_raw
 
-        Returns
-        -------
-        tuple of float
-            Mean, population variance and the price less the mean, of the prices so far while the window fills.
-        """
-        left = self._left
-        if left:
-            shifted = price - self._anchor
-            self._total = total = self._total + shifted
-            self._total_square = square = self._total_square + shifted * shifted
-            self._block.append(price)
-            self._left = left = left - 1
-        else:
-            self._begin_block(price)
-            left, shifted, total, square = self._left, 0.0, 0.0, 0.0
-        count = self.count
-        if count < self.period:
-            self.count = count = count + 1
-        total += self._tail[left]
-        offset = total / count
-        variance = (square + self._tail_square[left] - total * offset) / count
-        return self._anchor + offset, variance if variance > 0.0 else 0.0, shifted - offset
 
-    def _begin_block(self, price: float) -> None:
-        """Make `price` the anchor, and sum the tails of the block before relative to it."""
-        if self._block:
-            shifted = [old - price for old in reversed(self._block)]
-            self._tail = [0.0, *accumulate(shifted)]
-            self._tail_square = [0.0, *accumulate([value * value for value in shifted])]
-        self._block = [price]
-        self._left = self.period - 1
-        self._anchor = price
-        self._total = self._total_square = 0.0
+def _tails(block: list[float], anchor: float) -> list[tuple[float, float]]:
+    """Sums of a block's last prices relative to `anchor`, and of their squares: of none, of one, of all but one."""
+    total = square = 0.0
+    sums = [(total, square)]
+    for price in block[:0:-1]:
+        shifted = price - anchor
+        total += shifted
+        square += shifted * shifted
+        sums.append((total, square))
+    return sums
 
 
 class WindowSeries:
