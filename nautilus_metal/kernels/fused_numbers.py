@@ -95,8 +95,8 @@ def logarithm_of_parts(m: np.float32, e: np.float32) -> np.float32:
 
 
 def exponential(x: np.float32) -> np.float32:
-    """Moshier, Cephes `expf`: 1e-7 relative; 0 below -87 and infinite above 88."""
-    y = min(max(x, f32(-87.0)), f32(88.0))
+    """Moshier, Cephes `expf`: 1e-7 relative; 0 below -87.4 and infinite above 88.4, as the power of 2 then is."""
+    y = min(max(x, f32(-88.0)), f32(89.0))
     whole = np.floor(f32(1.44269504088896341) * y + f32(0.5))
     y = y - whole * f32(0.693359375)
     y = y - whole * f32(-2.12194440e-4)
@@ -106,8 +106,7 @@ def exponential(x: np.float32) -> np.float32:
     p = p * y + f32(4.1665795894e-2)
     p = p * y + f32(1.6666665459e-1)
     p = p * y + f32(5.0000001201e-1)
-    y = (p * (y * y) + y + f32(1.0)) * i32(i32(i32(whole) + i32(127)) << i32(23)).view(f32)
-    return f32(np.inf) if x > f32(88.0) else (f32(0.0) if x < f32(-87.0) else y)
+    return (p * (y * y) + y + f32(1.0)) * i32(i32(i32(whole) + i32(127)) << i32(23)).view(f32)
 
 
 def quantile(centred: np.float32, end: np.float32) -> np.float32:
