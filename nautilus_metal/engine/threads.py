@@ -1,8 +1,9 @@
 """How many CPU threads a piece of work is worth, and work shared among them."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -13,6 +14,10 @@ from nautilus_metal.engine.cancel import checkpoint
 
 SMALL = 2**21  # elements under which waiting for a second thread costs more than it does, above all on a busy machine
 
+_MOST = 256  # threads that help, of which there are as many as were ever at work together
+
+_kept: dict[int, ThreadPoolExecutor] = {}
+_making = threading.Lock()
 _left: ContextVar[int] = ContextVar("threads_left_by_torch", default=1)
 
 
@@ -73,13 +78,24 @@ def share(work: Callable[[Any], None], tasks: Sequence[Any], elements: int) -> N
                 return
             work(task)
 
-    with ThreadPoolExecutor(helpers) as pool:
-        helping = [pool.submit(help_out) for _ in range(helpers)]
-        try:
-            for task in left:
-                checkpoint()
-                work(task)
-        finally:
-            stop.set()
-    for one in helping:
+    pool = _helpers()
+    helping = [pool.submit(help_out) for _ in range(helpers)]
+    try:
+        for task in left:
+            checkpoint()
+            work(task)
+    finally:
+        stop.set()
+        begun = [one for one in helping if not one.cancel()]  # what no thread has come to is done already
+        wait(begun)
+    for one in begun:
         one.result()
+
+
+def _helpers() -> ThreadPoolExecutor:
+    """Threads that stay: a new one has to be waited for, for milliseconds on a busy machine."""
+    process = os.getpid()  # a fork takes no threads along
+    if process not in _kept:
+        with _making:
+            _kept.setdefault(process, ThreadPoolExecutor(_MOST, "nautilus-metal"))
+    return _kept[process]

@@ -1,8 +1,10 @@
+import threading
+
 import pytest
 import torch
 
 from nautilus_metal.engine import threads_for
-from nautilus_metal.engine.threads import SMALL
+from nautilus_metal.engine.threads import SMALL, share
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +29,52 @@ def test_the_threads_come_back_after_an_error():
     with pytest.raises(ZeroDivisionError), threads_for(1):
         raise ZeroDivisionError
     assert torch.get_num_threads() == 2
+
+
+@pytest.fixture
+def three_threads(monkeypatch):
+    monkeypatch.setattr("nautilus_metal.engine.threads.SMALL", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_threads_share_every_task_once_and_stay(three_threads):
+    done, names = [], set()
+    both = threading.Barrier(3, timeout=30)
+
+    def work(task):
+        names.add(threading.current_thread().name)
+        both.wait()
+        done.append(task)
+
+    for _ in range(4):
+        share(work, range(3), 10)
+    assert sorted(done) == sorted([*range(3)] * 4)
+    threads = {thread.name for thread in threading.enumerate()}
+    assert len(names) >= 3
+    assert names <= threads
+
+
+def test_tasks_within_tasks(three_threads):
+    done = []
+    share(lambda outer: share(lambda inner: done.append((outer, inner)), range(5), 10), range(5), 10)
+    assert sorted(done) == [(outer, inner) for outer in range(5) for inner in range(5)]
+
+
+@pytest.mark.parametrize("where", ["here", "helper"])
+def test_an_error_comes_out(three_threads, where):
+    here, both, done = threading.get_ident(), threading.Barrier(3, timeout=30), []
+
+    def work(task):
+        if task < 3:
+            both.wait()
+        if (threading.get_ident() == here) == (where == "here"):
+            raise ArithmeticError(task)
+        done.append(task)
+
+    with pytest.raises(ArithmeticError):
+        share(work, range(10_000), 10)
+    assert 0 < len(done) < 10_000
+    assert set(done) <= set(range(10_000))
