@@ -96,15 +96,16 @@ def correlation(values: Tensor) -> Tensor:
             [-1.,  1.,  0.],
             [ 0.,  0.,  1.]])
     """
-    covariance = sample_covariance(values)
-    return unit_diagonal(covariance)
+    found = products(values - values.mean(dim=-1, keepdim=True))
+    return unit_diagonal(found, None if found.requires_grad else found)
 
 
-def unit_diagonal(covariance: Tensor) -> Tensor:
-    """Scale a covariance to a correlation; where a variance is zero, so are its correlations with others."""
+def unit_diagonal(covariance: Tensor, out: Tensor | None = None) -> Tensor:
+    """Scale a covariance, or a multiple, to a correlation; where a variance is zero, so are those with others."""
     deviation = covariance.diagonal().clamp(min=0).sqrt()
     scaled = torch.where(deviation > 0, 1 / deviation.clamp(min=1e-300), 0.0)
-    return (covariance * scaled * scaled.unsqueeze(-1)).clamp(-1, 1).fill_diagonal_(1.0)
+    found = torch.mul(torch.mul(covariance, scaled, out=out), scaled.unsqueeze(-1), out=out)
+    return torch.clamp(found, -1, 1, out=out).fill_diagonal_(1.0)
 
 
 def nearest_correlation(matrix: Tensor, least: float = 1e-8) -> Tensor:

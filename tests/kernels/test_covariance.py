@@ -119,3 +119,23 @@ def test_singular_matrices_have_factors() -> None:
 def test_a_matrix_with_a_negative_eigenvalue_is_refused() -> None:
     with pytest.raises(InputError, match="`covariance` must be positive semi-definite"):
         factor(torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("assets", [3, 300])
+def test_correlations_leave_what_they_are_given_and_have_gradients(assets: int) -> None:
+    rows = window(assets, 800, seed=4)
+    given, wanted = rows.clone(), torch.linspace(-1.0, 1.0, assets * assets, dtype=torch.float64).reshape(assets, -1)
+    found = correlation(given)
+    assert torch.equal(given, rows)
+    leaf = given.requires_grad_()
+    torch.testing.assert_close(correlation(leaf), found, rtol=0, atol=1e-14)
+    (wanted * correlation(leaf)).sum().backward()
+    step = 1e-6 * rows[1]
+    up, down = ((wanted * correlation(torch.cat([rows[:1], each[None], rows[2:]]))).sum() for each in (
+        rows[1] + step.roll(1), rows[1] - step.roll(1)))  # fmt: skip
+    torch.testing.assert_close((leaf.grad[1] * 2 * step.roll(1)).sum(), up - down, rtol=1e-4, atol=1e-13)
+
+
+def test_correlations_about_large_means_in_float32() -> None:
+    rows = (window(300, 800, seed=5) + 10.0).float()  # a thousand deviations from zero
+    np.testing.assert_allclose(correlation(rows).numpy(), np.corrcoef(rows.double().numpy()), rtol=0, atol=2e-4)
