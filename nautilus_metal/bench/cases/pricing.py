@@ -3,8 +3,8 @@
 The floor counts an exponential for each price that a path needs, and the work of one for each normal. What ours
 cannot go below is higher: a portable normal (Philox 4x64 of ten rounds, and its quantile) takes a core of 2.6 GHz and
 vectors of 512 bits 2.7 ns, a quick one (Philox 4x32 of ten rounds, Box and Muller) 0.8. For 1M paths of one step that
-is 1.4 and 0.4 ms on two cores, for 100k x 252 it is 34 and 10 ms, for 100k x 50 it is 6.8 and 2 ms, and 1.1 ms for
-the policy's 16,384 x 50, which are portable always.
+is 1.4 and 0.4 ms on two cores, for 100k x 252 it is 34 and 10 ms, for 100k x 50 it is 6.8 and 2 ms, and for the
+policy's 16,384 x 50 it is 1.1 and 0.3 ms.
 
 The cases `..._to_error` measure the time to a standard error instead: scrambled Sobol with bridge and control
 variates beside plain pseudo-random paths. Their time is that of as many calls as bring their standard error down to
