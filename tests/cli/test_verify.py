@@ -36,6 +36,7 @@ ELSEWHERE = {
     "fused_quick": "within fused_paths",
     "garch": "fits in float64 on the host",
     "garch_fit": "fits in float64 on the host",
+    "degrees_loop": "float64 on the host; against the eager formula on first use",
     "garch_loop": "float64 on the host; against the eager kernel on first use",
     "jump_fit": "fits in float64 on the host",
     "lattice": "float64 on the host",
