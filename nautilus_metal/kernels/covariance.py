@@ -91,7 +91,7 @@ def correlation(values: Tensor) -> Tensor:
 
     Examples
     --------
-    >>> correlation(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [5.0, 5.0, 5.0]]))
+    >>> correlation(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [5.0, 5.0, 5.0]])).round(decimals=6)
     tensor([[ 1., -1.,  0.],
             [-1.,  1.,  0.],
             [ 0.,  0.,  1.]])
