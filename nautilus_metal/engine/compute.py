@@ -193,8 +193,7 @@ class ComputeEngine:
             float64, of the same shape, sharing no memory with `tensor`.
         """
         self._check_open()
-        host = tensor.detach().to("cpu")
-        return host.to(torch.float64, copy=host.data_ptr() == tensor.data_ptr()).contiguous().numpy()
+        return tensor.detach().to("cpu").to(torch.float64, copy=tensor.is_cpu).contiguous().numpy()
 
     def status(self) -> dict[str, Any]:
         """Describe the engine in plain values.

@@ -135,12 +135,16 @@ def largest_batch(engine: ComputeEngine, work: Callable[[int], Any], most: int) 
 
 
 def _measured(engine: ComputeEngine, work: Callable[[int], Any], size: int) -> int | None:
+    repeats = 1
+    if engine.device.type == "cuda":  # recording a graph takes the most
+        repeats = FIRST
+        graphs().clear()  # no other size's buffers are part of this one's
+
     def calls() -> None:
-        for _ in range(FIRST if engine.device.type == "cuda" else 1):  # recording a graph takes the most
+        for _ in range(repeats):
             work(size)
 
     try:
-        graphs().clear()  # no other size's buffers are part of this one's
         return peak_bytes(engine, calls)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
