@@ -1,14 +1,15 @@
 """Whole histories on the CPU through compiled loops, where numba (extra `fast`) is installed.
 
-A loop is compiled at the first history of `LEAST` elements, checked against the eager kernel, and from then on used
-for histories of every size. Without numba, below that size before, on another device, and after a loop has failed or
-disagreed (a `RuntimeWarning` says so), the eager kernels run, and all the time in a process that starts with the
-environment variable `NAUTILUS_METAL_FUSED` set to 0. Compiling the three loops takes 3 s on an idle core (7 s on a
-busy machine), once a machine: numba keeps its work beside the source, or in the user's cache where that cannot be
-written, and a later process takes 1 s, most of it to import numba.
+Eight series go through a loop side by side (`kernels.lanes`). A loop is compiled at the first history of `LEAST`
+elements, checked against the eager kernel, and from then on used for histories of every size. Without numba, below
+that size before, on another device, and after a loop has failed or disagreed (a `RuntimeWarning` says so), the eager
+kernels run, and all the time in a process that starts with the environment variable `NAUTILUS_METAL_FUSED` set to 0.
+Compiling the three loops takes 6 s on an idle core (12 s on a busy machine), once a machine: numba keeps its work
+beside the source, or in the user's cache where that cannot be written, and a later process takes 1 s, most of it to
+import numba.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,11 +19,13 @@ from torch import Tensor
 
 from nautilus_metal.engine.compute import ComputeEngine
 from nautilus_metal.engine.fused import FusedKernels, Outputs, fused_kernels
-from nautilus_metal.engine.pool_arrays import result_array
+from nautilus_metal.engine.pool_arrays import LINE, line_array, result_array
 from nautilus_metal.engine.shared import shared_engine
 from nautilus_metal.engine.threads import share
 from nautilus_metal.kernels.bollinger import bollinger_bands, bollinger_moments
-from nautilus_metal.kernels.fused_loops import bollinger_loop, macd_loop, rsi_loop
+from nautilus_metal.kernels.fused_bands import bollinger_loop
+from nautilus_metal.kernels.fused_loops import macd_loop, rsi_loop
+from nautilus_metal.kernels.lanes import LANES
 from nautilus_metal.kernels.macd import macd
 from nautilus_metal.kernels.parameters import finite
 from nautilus_metal.kernels.rsi import rsi
@@ -33,6 +36,7 @@ Settings = tuple[Any, ...]
 LEAST = 1 << 13  # elements from which on compiling is begun: fewer take the eager kernels a few milliseconds
 _PART = 1 << 16  # elements a thread computes at a time
 _AT_ONCE = 1 << 15  # elements up to which one setting is computed without a thought about threads and memory
+_LARGE = 1 << 25  # bytes of outputs that no cache is going to hold until they are read
 _TOLERANCE = 1e-9  # of the scale of an output, between a loop and its eager kernel
 
 
@@ -113,13 +117,13 @@ def fused_once(
     if history.size > _AT_ONCE:
         several = fused_history(name, history, [setting], engine)
         return several and tuple(out[0] for out in several)
-    loops = _loops((name,), history.size, engine)
-    if loops is None:
+    loop = _loop(name, history.size, engine)
+    if loop is None:
         return None
     rows = _rows(history)
     outputs = np.empty((LOOPS[name].outputs, *rows.shape))
     parts = tuple(outputs)
-    if not loops[name](rows, *parts, *setting):
+    if not loop(rows, *parts, *setting, False):
         finite(history)
     return parts if history.ndim == 2 else tuple(outputs[:, 0])
 
@@ -149,18 +153,21 @@ def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngi
         If the engine is closed.
     """
     elements = history.size * len(wanted)
-    loops = _loops({one.name for one in wanted}, elements, engine)
-    if loops is None:
-        return False
+    jobs = []
+    for one in wanted:
+        loop = _loop(one.name, elements, engine or shared_engine())
+        if loop is None:
+            return False
+        jobs.append((loop, one.settings, [np.atleast_2d(out) for out in one.outputs]))
     rows = _rows(history)
-    jobs = [(loops[one.name], one.settings, [out.reshape(rows.shape) for out in one.outputs]) for one in wanted]
-    step = max(1, _PART // rows.shape[1])
+    step = max(1, _PART // rows.shape[1] // LANES) * LANES
+    direct = _past_caches([out for job in jobs for out in job[2]])
     refused = []
 
     def work(task: tuple[int, int]) -> None:
         part = slice(task[0], task[0] + step)
         loop, settings, outputs = jobs[task[1]]
-        if not loop(rows[part], *(out[part] for out in outputs), *settings):
+        if not loop(rows[part], *(out[part] for out in outputs), *settings, direct):
             refused.append(part)
 
     share(work, [(start, i) for start in range(0, len(rows), step) for i in range(len(jobs))], elements)
@@ -169,24 +176,24 @@ def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngi
     return True
 
 
-def _loops(
-    names: Collection[str], elements: int, engine: ComputeEngine | None
-) -> dict[str, Callable[..., bool]] | None:
-    """The compiled loops by their names; None where eager kernels have to run."""
-    engine = engine or shared_engine()
+def _past_caches(outputs: Sequence[Array]) -> bool:
+    """Whether outputs are more than caches hold, and each of their rows starts where a cache line does.
+
+    Storing such a line directly saves reading it before, half of what memory has to move.
+    """
+    large = sum(out.nbytes for out in outputs) >= _LARGE
+    return large and all(place % LINE == 0 for out in outputs for place in (out.ctypes.data, out.strides[0]))
+
+
+def _loop(name: str, elements: int, engine: ComputeEngine) -> Callable[..., bool] | None:
+    """The compiled loop of an indicator; None where its eager kernel has to run."""
     engine.synchronize()
     kernels = fused_kernels(engine.device, "numba") if elements else None
     if kernels is None:
         return None
-    loops = {}
-    for name in names:
-        loop = kernels.known(name, LOOPS[name].loop)
-        if loop is None and elements >= LEAST:
-            loop = _trusted(kernels, name, LOOPS[name])
-        if loop is None:
-            return None
-        loops[name] = loop
-    return loops
+    row = LOOPS[name]
+    loop: Callable[..., bool] | None = kernels.known(name, row.loop)
+    return _trusted(kernels, name, row) if loop is None and elements >= LEAST else loop
 
 
 def _rows(history: Array) -> Array:
@@ -208,18 +215,19 @@ def _trusted(kernels: FusedKernels, name: str, row: Loop) -> Callable[..., bool]
     """The compiled loop, compared with the eager kernel over random walks and a constant price."""
 
     def sample() -> Tensor:
-        prices = 100.0 + np.random.default_rng(0).normal(size=(3, 257)).cumsum(axis=1)
-        prices[2] = 100.0
+        prices = 100.0 + np.random.default_rng(0).normal(size=(LANES + 3, 264)).cumsum(axis=1)
+        prices[2] = prices[LANES] = 100.0
         return torch.from_numpy(prices)
 
     def fast(loop: Callable[..., bool]) -> Outputs:
         prices = sample().numpy()
-        found = [np.empty_like(prices) for _ in range(row.outputs)]
-        loop(prices, *found, *row.settings)
+        found = [line_array(prices.shape) for _ in range(2 * row.outputs)]
+        for direct in (False, True):
+            loop(prices, *found[row.outputs * direct :][: row.outputs], *row.settings, direct)
         return [torch.from_numpy(out) for out in found]
 
     def eager() -> Outputs:
-        return [torch.as_tensor(out) for out in row.eager(sample(), *row.settings)]
+        return 2 * [torch.as_tensor(out) for out in row.eager(sample(), *row.settings)]
 
     found: Callable[..., bool] | None = kernels.trusted(name, row.loop, fast, eager, _TOLERANCE)
     return found

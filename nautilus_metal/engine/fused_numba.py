@@ -21,9 +21,12 @@ def compile_loop(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     from numba import njit
 
-    whole, files = _linked(function, {}, njit)
+    from nautilus_metal.engine import fused_lanes
+
+    whole, files = _linked(function, dict(fused_lanes.INSTRUCTIONS), njit)
     if files:  # numba looks at the function's own file alone
-        digest = zlib.crc32(b"".join(Path(file).read_bytes() for file in sorted({*files, __file__})))
+        files |= {__file__, fused_lanes.__file__}
+        digest = zlib.crc32(b"".join(Path(file).read_bytes() for file in sorted(files)))
         whole.__qualname__ = f"{function.__qualname__}_{digest:08x}"
     try:
         compiled: Callable[..., Any] = njit(cache=True, **_OPTIONS)(whole)
@@ -33,7 +36,7 @@ def compile_loop(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _linked(function: Any, done: dict[Any, Any], njit: Any) -> tuple[Any, set[str]]:
-    """A copy of a function that calls compiled helpers, and the files of these."""
+    """A copy of a function that calls compiled helpers, or instructions, and the files of helpers."""
     names = {name: function.__globals__.get(name) for name in function.__code__.co_names}
     helpers = {name: each for name, each in names.items() if isinstance(each, FunctionType)}
     files = {inspect.getfile(each) for each in helpers.values()}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nautilus_metal.engine.pool import MemoryPool
 
 LEAST = MIB  # bytes of an array from which on its memory is kept: for less, the system's library has some at hand
-_LINE = 64  # bytes of a cache line
+LINE = 64  # bytes of a cache line
 
 
 class _Memory:
@@ -59,9 +59,18 @@ def result_array(pool: "MemoryPool", shape: tuple[int, ...]) -> NDArray[np.float
     return np.asarray(_Memory(pool, pool._part_with(size) or _new_block(size), shape))
 
 
+def line_array(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """As `numpy.empty`, from the start of a cache line on."""
+    return _line_bytes(8 * math.prod(shape)).view(np.float64).reshape(shape)
+
+
 def _new_block(size: int) -> Block:
-    """Take memory from numpy, which asks the system for large pages, from the start of a cache line on."""
-    raw = np.empty(size + _LINE, np.uint8)
-    start = -raw.ctypes.data % _LINE
+    """Take memory from numpy, which asks the system for large pages."""
     with torch.inference_mode(False):  # as for a block of torch's
-        return Block(torch.from_numpy(raw[start : start + size]))
+        return Block(torch.from_numpy(_line_bytes(size)))
+
+
+def _line_bytes(size: int) -> NDArray[np.uint8]:
+    raw = np.empty(size + LINE, np.uint8)
+    start = -raw.ctypes.data % LINE
+    return raw[start : start + size]

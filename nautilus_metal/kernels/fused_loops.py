@@ -1,9 +1,10 @@
-"""RSI, MACD and Bollinger bands as plain loops over each series, for a compiler: one pass, all outputs.
+"""RSI and MACD as loops over histories, for a compiler: one pass, all outputs.
 
-The recurrences are those of the streaming states (`RsiState`, `MacdState`, `WindowState`), so the figures are those
-of the eager kernels to rounding. A loop is given C-contiguous float64 arrays of shape (series, bars): prices, and one
-for each output, which it fills, and says whether every price is finite; if not, the outputs are of no use. It needs
-no more than arithmetic and indexing; uncompiled it is right, and slow.
+The recurrences are those of the streaming states (`RsiState`, `MacdState`), so the figures are those of the eager
+kernels to rounding. A loop is given C-contiguous float64 arrays of shape (series, bars): prices, and one for each
+output, which it fills, and says whether every price is finite; if not, the outputs are of no use. Eight series go
+side by side, as `lanes`, with the bits that each has alone. With `direct` the outputs pass the caches by; each of
+their rows then must start at a cache line. Uncompiled the loops are right, and slow.
 """
 
 from math import nan
@@ -11,154 +12,210 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
+from nautilus_metal.kernels.lanes import (
+    LANES,
+    Value,
+    columns,
+    larger,
+    load,
+    positive_or,
+    put_columns,
+    store,
+    streamed,
+    times_plus,
+)
+
 Array = NDArray[np.float64]
+Rates = tuple[float, float, float]
 
-_STRETCH = 80  # bars between the passes over them: what passes hand on stays in the first cache, stores come evenly
-
-
-def _finite(x: Array) -> bool:
-    """Whether no value is NaN or infinite."""
-    strange = 0
-    for t in range(len(x)):
-        strange += x[t] - x[t] != 0.0
-    return strange == 0
+_STRETCH = 80  # bars of one series between the passes over them, which hand on what stays in the first cache
 
 
-def rsi_loop(prices: Array, index: Array, period: int) -> bool:
+def rsi_loop(prices: Array, index: Array, period: int, direct: bool) -> bool:
     """Fill `index` with what `kernels.rsi.rsi` gives."""
     series, bars = prices.shape
+    flat, filled = prices.reshape(-1), index.reshape(-1)
     share = 1.0 / period
     keep = 1.0 - share
-    totals = np.empty(_STRETCH)
+    begin = min(bars, (period // LANES + 1) * LANES)
+    end = bars - (bars - begin) % LANES
+    gains, losses, lasts, totals = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(_STRETCH)
     fine = True
-    for row in range(series):
-        x, y = prices[row], index[row]
-        gain = loss = 0.0
-        for t in range(min(period, bars)):
-            y[t] = nan
-            move = x[t] - x[t - 1] if t else 0.0
-            gain += share * max(move, 0.0)
-            loss += share * max(-move, 0.0)
-        last = x[min(period, bars) - 1]
-        decay = 1.0
-        for begin in range(period, bars, _STRETCH):
-            x, y = prices[row, begin : begin + _STRETCH], index[row, begin : begin + _STRETCH]
-            for t in range(len(x)):
-                price = x[t]
-                move = share * (price - last)
-                last = price
-                gain = decay * gain + max(move, 0.0)
-                loss = decay * loss + max(-move, 0.0)
-                decay = keep
-                y[t] = gain
-                totals[t] = gain + loss
-            for t in range(len(x)):  # apart, as a compiler divides several at once
-                y[t] = 100.0 * y[t] / (totals[t] if totals[t] > 0.0 else 1.0)
-        fine = _finite(prices[row]) and fine
+    for first in range(0, series, LANES):
+        rows = min(LANES, series - first)
+        stop = begin if rows == LANES else bars
+        for i in range(rows):
+            x, y = prices[first + i], index[first + i]
+            gain, loss = seed_wilder(x, y, period, share)
+            gains[i], losses[i] = wilder_bars(x, y, period + 1, stop, gain, loss, share, keep, totals)
+            lasts[i] = x[stop - 1]
+        if rows == LANES:
+            gain, loss, last = load(gains, 0), load(losses, 0), load(lasts, 0)
+            for at in range(first * bars + begin, first * bars + end, LANES):
+                a, b, c, d, e, f, g, h = columns(flat, at, bars)
+                gain, loss, ra = wilder(a, last, gain, loss, share, keep)
+                gain, loss, rb = wilder(b, a, gain, loss, share, keep)
+                gain, loss, rc = wilder(c, b, gain, loss, share, keep)
+                gain, loss, rd = wilder(d, c, gain, loss, share, keep)
+                gain, loss, re = wilder(e, d, gain, loss, share, keep)
+                gain, loss, rf = wilder(f, e, gain, loss, share, keep)
+                gain, loss, rg = wilder(g, f, gain, loss, share, keep)
+                gain, loss, rh = wilder(h, g, gain, loss, share, keep)
+                last = h
+                put_columns(filled, at, bars, (ra, rb, rc, rd, re, rf, rg, rh), direct)
+            store(gains, 0, gain)
+            store(losses, 0, loss)
+            for i in range(LANES):
+                x, y = prices[first + i], index[first + i]
+                gains[i], losses[i] = wilder_bars(x, y, end, bars, gains[i], losses[i], share, keep, totals)
+        for i in range(rows):
+            seen = gains[i] + losses[i] + prices[first + i, 0]
+            fine = fine and seen - seen == 0.0
+    streamed()
     return fine
+
+
+def wilder(
+    price: Value, last: Value, gain: Value, loss: Value, share: float, keep: float
+) -> tuple[Value, Value, Value]:
+    """Take one bar into Wilder's averages: the averages and the index."""
+    move = share * (price - last)
+    gain = times_plus(keep, gain, larger(move, 0.0))
+    loss = times_plus(keep, loss, larger(0.0 - move, 0.0))
+    return gain, loss, 100.0 * gain / positive_or(gain + loss, 1.0)
+
+
+def seed_wilder(x: Array, y: Array, period: int, share: float) -> tuple[float, float]:
+    """Wilder's averages at the first bar that has an index, plain means of the moves, and that index."""
+    gain = loss = 0.0
+    for t in range(min(period, len(x))):
+        y[t] = nan
+    for t in range(1, min(period + 1, len(x))):
+        move = share * (x[t] - x[t - 1])
+        gain += larger(move, 0.0)
+        loss += larger(-move, 0.0)
+    if len(x) > period:
+        y[period] = 100.0 * gain / positive_or(gain + loss, 1.0)
+    return gain, loss
+
+
+def wilder_bars(
+    x: Array, y: Array, begin: int, end: int, gain: float, loss: float, share: float, keep: float, totals: Array
+) -> tuple[float, float]:
+    """`wilder` of the bars of one series from `begin` to before `end`; the averages after them."""
+    last = x[begin - 1] if begin < end else 0.0
+    for start in range(begin, end, _STRETCH):
+        part, out = x[start : min(start + _STRETCH, end)], y[start : min(start + _STRETCH, end)]
+        for t in range(len(part)):
+            price = part[t]
+            move = share * (price - last)
+            last = price
+            gain = times_plus(keep, gain, larger(move, 0.0))
+            loss = times_plus(keep, loss, larger(0.0 - move, 0.0))
+            out[t] = gain
+            totals[t] = gain + loss
+        for t in range(len(part)):  # apart, as a compiler divides several at once
+            out[t] = 100.0 * out[t] / positive_or(totals[t], 1.0)
+    return gain, loss
 
 
 def macd_loop(
-    prices: Array, value: Array, smoothed: Array, histogram: Array, fast: int, slow: int, signal: int
+    prices: Array, value: Array, smoothed: Array, histogram: Array, fast: int, slow: int, signal: int, direct: bool
 ) -> bool:
     """Fill value, signal and histogram with what `kernels.macd.macd` gives."""
     series, bars = prices.shape
+    flat, lines, smooths, rests = prices.reshape(-1), value.reshape(-1), smoothed.reshape(-1), histogram.reshape(-1)
+    rates = 2.0 / (fast + 1.0), 2.0 / (slow + 1.0), 2.0 / (signal + 1.0)
+    begin = min(bars, ((slow + signal - 2) // LANES + 1) * LANES)
+    end = bars - (bars - begin) % LANES
+    fasts, slows, levels, lasts = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    fine = True
+    for first in range(0, series, LANES):
+        rows = min(LANES, series - first)
+        stop = begin if rows == LANES else bars
+        for i in range(rows):
+            x, line, smooth, rest = prices[first + i], value[first + i], smoothed[first + i], histogram[first + i]
+            low, high, level = seed_averages(x, line, smooth, rest, fast, slow, signal)
+            start = slow + signal - 1
+            fasts[i], slows[i], levels[i] = averaged_bars(
+                x, line, smooth, rest, start, stop, low, high, level, rates
+            )
+            lasts[i] = x[stop - 1]
+        if rows == LANES:
+            low, high, lh, last = load(fasts, 0), load(slows, 0), load(levels, 0), load(lasts, 0)
+            for at in range(first * bars + begin, first * bars + end, LANES):
+                a, b, c, d, e, f, g, h = columns(flat, at, bars)
+                low, high, la, ga = averaged(a, last, low, high, lh, rates)
+                low, high, lb, gb = averaged(b, a, low, high, la, rates)
+                low, high, lc, gc = averaged(c, b, low, high, lb, rates)
+                low, high, ld, gd = averaged(d, c, low, high, lc, rates)
+                low, high, le, ge = averaged(e, d, low, high, ld, rates)
+                low, high, lf, gf = averaged(f, e, low, high, le, rates)
+                low, high, lg, gg = averaged(g, f, low, high, lf, rates)
+                low, high, lh, gh = averaged(h, g, low, high, lg, rates)
+                last = h
+                put_columns(lines, at, bars, (ga, gb, gc, gd, ge, gf, gg, gh), direct)
+                put_columns(smooths, at, bars, (la, lb, lc, ld, le, lf, lg, lh), direct)
+                over = (ga - la, gb - lb, gc - lc, gd - ld, ge - le, gf - lf, gg - lg, gh - lh)
+                put_columns(rests, at, bars, over, direct)
+            store(fasts, 0, low)
+            store(slows, 0, high)
+            store(levels, 0, lh)
+            for i in range(LANES):
+                x, line, smooth, rest = prices[first + i], value[first + i], smoothed[first + i], histogram[first + i]
+                fasts[i], slows[i], levels[i] = averaged_bars(
+                    x, line, smooth, rest, end, bars, fasts[i], slows[i], levels[i], rates
+                )
+        for i in range(rows):
+            seen = fasts[i] + levels[i] + prices[first + i, 0]
+            fine = fine and seen - seen == 0.0
+    streamed()
+    return fine
+
+
+def averaged(
+    price: Value, last: Value, low: Value, high: Value, level: Value, rates: Rates
+) -> tuple[Value, Value, Value, Value]:
+    """Take one bar into the averages: the fast and the slow one less the price, the signal, and the line."""
+    move = last - price
+    low = times_plus(1.0 - rates[0], low, (1.0 - rates[0]) * move)
+    high = times_plus(1.0 - rates[1], high, (1.0 - rates[1]) * move)
+    gap = low - high
+    return low, high, times_plus(1.0 - rates[2], level, rates[2] * gap), gap
+
+
+def seed_averages(
+    x: Array, line: Array, smooth: Array, rest: Array, fast: int, slow: int, signal: int
+) -> tuple[float, float, float]:
+    """The state at the first bar with a signal, where plain means have gathered, and that bar's outputs."""
     first = slow + signal - 2
     keep_fast, keep_slow = 1.0 - 2.0 / (fast + 1.0), 1.0 - 2.0 / (slow + 1.0)
-    rate = 2.0 / (signal + 1.0)
-    keep = 1.0 - rate
-    fine = True
-    for row in range(series):
-        x, line, smooth, rest = prices[row], value[row], smoothed[row], histogram[row]
-        gap_fast = gap_slow = level = 0.0
-        for t in range(min(first + 1, bars)):  # the seeds, plain means, gather
-            move = x[t] - x[t - 1] if t else 0.0
-            count, late, lines = t + 1, t + 1 - slow + fast, t + 2 - slow
-            kept = keep_fast if late > fast else ((late - 1.0) / late if late > 0 else 0.0)
-            gap_fast = kept * (gap_fast - move)
-            kept = keep_slow if count > slow else (count - 1.0) / count
-            gap_slow = kept * (gap_slow - move)
-            if lines > 0:
-                level += (gap_fast - gap_slow - level) / min(lines, signal)
-            line[t] = smooth[t] = rest[t] = nan
-        if bars > first:
-            line[first], smooth[first], rest[first] = gap_fast - gap_slow, level, gap_fast - gap_slow - level
-        x, line, smooth, rest = x[first:], line[first:], smooth[first:], rest[first:]
-        last = x[0] if len(x) else 0.0
-        for t in range(1, len(x)):
-            price = x[t]
-            move = last - price
-            last = price
-            gap_fast = keep_fast * gap_fast + keep_fast * move
-            gap_slow = keep_slow * gap_slow + keep_slow * move
-            gap = gap_fast - gap_slow
-            level = keep * level + rate * gap
-            line[t] = gap
-            smooth[t] = level
-            rest[t] = gap - level
-        fine = _finite(prices[row]) and fine
-    return fine
+    low = high = level = 0.0
+    for t in range(min(first + 1, len(x))):
+        move = x[t] - x[t - 1] if t else 0.0
+        count, late, lines = t + 1, t + 1 - slow + fast, t + 2 - slow
+        kept = keep_fast if late > fast else ((late - 1.0) / late if late > 0 else 0.0)
+        low = kept * (low - move)
+        kept = keep_slow if count > slow else (count - 1.0) / count
+        high = kept * (high - move)
+        if lines > 0:
+            level += (low - high - level) / min(lines, signal)
+        line[t] = smooth[t] = rest[t] = nan
+    if len(x) > first:
+        line[first], smooth[first], rest[first] = low - high, level, low - high - level
+    return low, high, level
 
 
-def bollinger_loop(
-    prices: Array, uppers: Array, middles: Array, lowers: Array, widths: Array, places: Array, period: int, k: float
-) -> bool:
-    """Fill the fields of `BollingerValues` with the bands of `bollinger_moments` and `bollinger_bands`."""
-    series, bars = prices.shape
-    if period > bars:  # no window is ever full
-        uppers[:] = middles[:] = lowers[:] = widths[:] = places[:] = nan
-        return _finite(prices.reshape(-1))
-    blocks = max(1, _STRETCH // period)  # of one period, as `kernels.windows` has them
-    stretch = blocks * period
-    known = np.zeros((blocks + 1, period))  # the prices of a stretch, below the block before it
-    anchor, total, square = np.empty((blocks, period)), np.empty((blocks, period)), np.empty((blocks, period))
-    tail, tail_square = np.zeros((blocks, period)), np.zeros((blocks, period))  # of the block before each
-    anchors, totals, squares = anchor.reshape(-1), total.reshape(-1), square.reshape(-1)
-    tails, tail_squares, prices_known = tail.reshape(-1), tail_square.reshape(-1), known.reshape(-1)
-    share = 1.0 / period
-    fine = True
-    for row in range(series):
-        for begin in range(0, bars, stretch):
-            end = min(begin + stretch, bars)
-            x, fresh = prices[row, begin:end], prices_known[period:]
-            for i in range(period):
-                prices_known[i] = prices_known[stretch + i]
-            for t in range(len(x)):
-                fresh[t] = x[t]
-            for b in range((end - begin + period - 1) // period):
-                base = known[b + 1, 0]
-                gap = gap_square = 0.0
-                for i in range(period - 1, 0, -1):
-                    shifted = known[b, i] - base
-                    gap += shifted
-                    gap_square += shifted * shifted
-                    tail[b, i - 1] = gap
-                    tail_square[b, i - 1] = gap_square
-                gap = gap_square = 0.0
-                for i in range(period):
-                    shifted = known[b + 1, i] - base
-                    gap += shifted
-                    gap_square += shifted * shifted
-                    total[b, i] = gap
-                    square[b, i] = gap_square
-                for i in range(period):
-                    anchor[b, i] = base
-            upper, middle, lower = uppers[row, begin:end], middles[row, begin:end], lowers[row, begin:end]
-            width, place = widths[row, begin:end], places[row, begin:end]
-            for t in range(len(x)):  # loops of few arrays each: those a compiler makes vectors of
-                totals[t] = share * (totals[t] + tails[t])
-                middle[t] = anchors[t] + totals[t]
-            for t in range(len(x)):
-                spread = share * (squares[t] + tail_squares[t]) - totals[t] * totals[t]
-                squares[t] = k * np.sqrt(max(spread, 0.0))
-            for t in range(len(x)):
-                upper[t] = middle[t] + squares[t]
-                lower[t] = middle[t] - squares[t]
-            for t in range(len(x)):
-                width[t] = 2.0 * squares[t] / (middle[t] if middle[t] != 0.0 else nan)
-            for t in range(len(x)):
-                place[t] = 0.5 + 0.5 * (x[t] - anchors[t] - totals[t]) / (squares[t] if squares[t] > 0.0 else nan)
-        for t in range(period - 1):
-            uppers[row, t] = middles[row, t] = lowers[row, t] = widths[row, t] = places[row, t] = nan
-        fine = _finite(prices[row]) and fine
-    return fine
+def averaged_bars(
+    x: Array, line: Array, smooth: Array, rest: Array, begin: int, end: int,
+    low: float, high: float, level: float, rates: Rates,
+) -> tuple[float, float, float]:  # fmt: skip
+    """`averaged` of the bars of one series from `begin` to before `end`; the state after them."""
+    last = x[begin - 1] if begin < end else 0.0
+    for t in range(begin, end):
+        low, high, level, gap = averaged(x[t], last, low, high, level, rates)
+        last = x[t]
+        line[t] = gap
+        smooth[t] = level
+        rest[t] = gap - level
+    return low, high, level

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from nautilus_metal.engine import ComputeEngine, fused, fused_histories
 from nautilus_metal.engine.cancel import CancelToken, cancellable
-from nautilus_metal.engine.fused_histories import LEAST, LOOPS, Loop, fused_history, fused_once
+from nautilus_metal.engine.fused_histories import (
+    LEAST,
+    LOOPS,
+    Loop,
+    Wanted,
+    _past_caches,
+    fill_histories,
+    fused_history,
+    fused_once,
+)  # fmt: skip
+from nautilus_metal.engine.pool_arrays import line_array
 from nautilus_metal.errors import Cancelled, DeviceError, InputError
 from nautilus_metal.kernels.bollinger import bollinger_bands
 from nautilus_metal.kernels.macd import MacdState
@@ -57,7 +67,7 @@ def assert_same(got, expected, scale=1.0):
 @pytest.mark.parametrize(("name", "setting"), CASES)
 @pytest.mark.parametrize("bars", [1, 2, 13, 14, 15, 19, 20, 21, 33, 34, 35, 100, 1_500])
 def test_equals_the_eager_kernel_at_every_length(name, setting, bars, cpu):
-    history = walk(3, bars)
+    history = walk(11, bars)  # eight series side by side, and three
     (got,) = zip(*fused_history(name, history, [setting], cpu), strict=True)
     assert_same(got, eager(name, history, setting), 100.0)
 
@@ -124,12 +134,13 @@ def test_batch_equals_step(name, prices):
 
 
 @NAMES
-def test_uncompiled_loops_are_right(name):
-    history, row = walk(2, 120), LOOPS[name]
-    history[1] = 5.0
+@pytest.mark.parametrize("direct", [False, True])
+def test_uncompiled_loops_are_right(name, direct):
+    history, row = walk(9, 120), LOOPS[name]
+    history[1] = history[8] = 5.0
     found = np.empty((row.outputs, *history.shape))
     with np.errstate(all="raise"):
-        row.loop(history, *found, *row.settings)
+        row.loop(history, *found, *row.settings, direct)
     assert_same(found, eager(name, history, row.settings), 100.0)
 
 
@@ -161,9 +172,9 @@ def test_one_setting_at_once_and_by_parts_are_the_same_bits(name, cpu, monkeypat
 
 @NAMES
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("at", [(0, 0), (0, 1), (1, 17), (1, 299)])
+@pytest.mark.parametrize("at", [(0, 0), (0, 1), (1, 17), (7, 100), (7, 299), (8, 0), (8, 150), (8, 299)])
 def test_a_price_that_is_not_finite_is_named(name, bad, at, cpu):
-    history, setting = walk(2, 300), LOOPS[name].settings
+    history, setting = walk(9, 300), LOOPS[name].settings
     history[at] = bad
     named = f"was {bad} at series {at[0]}, bar {at[1]}"
     with pytest.raises(InputError, match=named):
@@ -172,6 +183,37 @@ def test_a_price_that_is_not_finite_is_named(name, bad, at, cpu):
         fused_history(name, history, [setting], cpu)
     with pytest.raises(InputError, match=f"was {bad} at bar {at[1]}"):
         fused_once(name, history[at[0]], setting, cpu)
+
+
+@pytest.mark.parametrize(("name", "setting"), CASES)
+@pytest.mark.parametrize("bars", [1, 7, 8, 9, 64, 333, 2_000])
+def test_a_series_has_the_same_bits_alone_and_beside_others(name, setting, bars, cpu):
+    history = walk(17, bars)
+    beside = np.stack(fused_once(name, history, setting, cpu))
+    for i, alone in enumerate(history):
+        np.testing.assert_array_equal(beside[:, i], fused_once(name, alone, setting, cpu))
+
+
+@pytest.mark.parametrize(("name", "setting"), CASES)
+def test_past_the_caches_the_bits_are_the_same(name, setting, cpu, monkeypatch):
+    history = walk(19, 1_000)
+    expected = fused_once(name, history, setting, cpu)
+    outputs = [line_array(history.shape) for _ in expected]
+    assert not _past_caches(outputs)  # too small
+    monkeypatch.setattr(fused_histories, "_LARGE", 1)
+    assert _past_caches(outputs)
+    assert fill_histories(history, [Wanted(name, setting, outputs)], cpu)
+    np.testing.assert_array_equal(outputs, expected)
+
+
+@pytest.mark.parametrize(("bars", "shift"), [(1_001, 0), (1_000, 1)])
+def test_rows_that_start_inside_a_cache_line_go_through_the_caches(bars, shift, cpu, monkeypatch):
+    monkeypatch.setattr(fused_histories, "_LARGE", 1)
+    history = walk(19, bars)
+    output = line_array((19 * bars + shift,))[shift:].reshape(19, bars)
+    assert not _past_caches([output])
+    assert fill_histories(history, [Wanted("rsi", (14,), [output])], cpu)
+    np.testing.assert_array_equal([output], fused_once("rsi", history, (14,), cpu))
 
 
 def misaligned(x):
@@ -236,7 +278,7 @@ def _add(monkeypatch, loop):
 
 
 def test_a_loop_that_disagrees_is_dropped(fresh, cpu, monkeypatch):
-    def off(prices, index, period):
+    def off(prices, index, period, direct):
         index[:] = eager("rsi", prices, (period,))[0] * (1.0 + 1e-6)
 
     _add(monkeypatch, off)
@@ -255,7 +297,7 @@ def test_a_loop_that_fails_is_dropped(fresh, cpu, monkeypatch):
 
 
 def test_a_failure_on_another_thread_is_raised(fresh, cpu, monkeypatch):
-    def fail(prices, index, period):
+    def fail(prices, index, period, direct):
         if threading.current_thread() is not threading.main_thread():
             raise MemoryError("no room")
         index[:] = eager("rsi", prices, (period,))[0]
