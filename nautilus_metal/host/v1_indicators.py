@@ -1,6 +1,7 @@
 """NautilusTrader 1.x: what indicators need of it beyond the base class and the data types."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from nautilus_trader.common.component import Logger, is_logging_initialized
@@ -14,10 +15,16 @@ __all__ = [
     "MovingAverageType",
     "PriceType",
     "RelativeStrengthIndex",
+    "guarded",
     "log_warning",
     "moving_average_type",
     "price_type_of",
 ]
+
+
+def guarded(handler: Callable[..., Any], _: str) -> Callable[..., Any]:
+    """Return `handler`: what an indicator raises ends a run of 1.x without help."""
+    return handler
 
 
 def moving_average_type(value: Any) -> Any:

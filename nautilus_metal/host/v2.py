@@ -16,6 +16,7 @@ from nautilus_metal.host.v2_averages import (
 from nautilus_metal.host.v2_component import Component
 from nautilus_metal.host.v2_config import ActorConfig, StrategyConfig, settings_of
 from nautilus_metal.host.v2_config_check import NodeSettings
+from nautilus_metal.host.v2_failures import guarded
 from nautilus_metal.host.v2_gate import Controller, OrderRoute, set_trading_state, trading_state
 from nautilus_metal.host.v2_indicators import Indicator, log_warning, moving_average_type, price_type_of
 from nautilus_metal.host.v2_live import LiveNode
@@ -74,6 +75,7 @@ __all__ = [
     "follow_fills",
     "follow_option_greeks",
     "follow_run",
+    "guarded",
     "importable_actor",
     "importable_controller",
     "later",

@@ -26,8 +26,8 @@ class Indicator:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for name in _HANDLERS:
-            if name in cls.__dict__:
-                setattr(cls, name, guarded(cls.__dict__[name], f"{cls.__name__}.{name}"))
+            if callable(handler := cls.__dict__.get(name)):  # and not a slot, whose owner guards what it holds
+                setattr(cls, name, guarded(handler, f"{cls.__name__}.{name}"))
 
     def __init__(self, params: list[Any]) -> None:
         self._params = list(params)

@@ -1,6 +1,6 @@
 """What the indicators share: unpacking market data, counting bad prices, batch and warm-up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from math import isfinite
 from typing import Any, Protocol
 
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nautilus_metal.errors import InputError
-from nautilus_metal.host import Bar, Indicator, QuoteTick, TradeTick, log_warning, price_type_of
+from nautilus_metal.host import Bar, Indicator, QuoteTick, TradeTick, guarded, log_warning, price_type_of
 from nautilus_metal.kernels.parameters import price_history
+from nautilus_metal.kernels.stepping import stepping
 
 
 class State(Protocol):
@@ -39,22 +40,21 @@ class MetalIndicator(Indicator):
 
     Attributes
     ----------
+    handle_bar : callable
+        Updates with the close of a bar, or with its typical price where the convention says so.
     rejected : int
         NaN and infinite prices that were skipped since the last reset.
     """
 
     # Without them an attribute of an object whose class derives from 1.x's compiled one takes four times as long.
-    __slots__ = ("_make_state", "_state", "_update", "_warming", "price_type", "rejected")
+    # `handle_bar` is one as well: a backtest calls it for every bar, and no method has to be bound for that.
+    __slots__ = ("_make_state", "_state", "_update", "_warming", "handle_bar", "price_type", "rejected")
 
     def __init__(self, params: list[Any], make_state: Callable[[], State], price_type: Any = None) -> None:
         super().__init__(params)
         self.price_type = _checked_price_type(price_type)
         self._make_state = make_state
         self._begin()
-
-    def handle_bar(self, bar: Bar) -> None:
-        """Update with the close of `bar`."""
-        self._take(bar.close.as_double())
 
     def handle_quote_tick(self, tick: QuoteTick) -> None:
         """Update with the mid of `tick`, or with its price of the `price_type` that was asked for."""
@@ -91,6 +91,10 @@ class MetalIndicator(Indicator):
         for price in _one_series(price_history(prices)).tolist():
             self._take(price)
 
+    def _take_bars(self) -> Generator[None, Bar, None]:
+        """Wait for bars, which `handle_bar` sends, and do with their prices what `_take` does."""
+        raise NotImplementedError
+
     def _take(self, price: float) -> None:
         """Update with a finite price, set the outputs, and note progress while `_warming`."""
         raise NotImplementedError
@@ -102,6 +106,8 @@ class MetalIndicator(Indicator):
     def _begin(self) -> None:
         self._state = self._make_state()
         self._update = self._state.update_raw
+        handler = guarded(stepping(self._take_bars()), f"{type(self).__name__}.handle_bar")
+        MetalIndicator.__dict__["handle_bar"].__set__(self, handler)  # a subclass may have a method of that name
         self.rejected = 0
         self._warming = True
         self._show_nothing()

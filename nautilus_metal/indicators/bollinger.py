@@ -1,6 +1,6 @@
 """Bollinger bands as an indicator of the host."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from math import isfinite, nan, sqrt
 from typing import Any, NamedTuple
 
@@ -124,13 +124,6 @@ class MetalBollingerBands(MetalIndicator):
         params = [self.period, self.k, convention] + ([] if self._average is None else [self._average.name])
         super().__init__(params, lambda: self._convention.state(self.period, self._average), price_type)
 
-    def handle_bar(self, bar: Bar) -> None:
-        """Update with the close of `bar`, or with its typical price."""
-        if self._typical:
-            self._take(_typical(bar.high.as_double(), bar.low.as_double(), bar.close.as_double()))
-        else:
-            self._take(bar.close.as_double())
-
     def handle_quote_tick(self, tick: QuoteTick) -> None:
         """Update with the mid of `tick`, or with its price of the `price_type` that was asked for."""
         if self._typical and self.price_type is None:
@@ -200,6 +193,15 @@ class MetalBollingerBands(MetalIndicator):
     @property
     def percent_b(self) -> float:
         return 0.5 + 0.5 * self._deviation / self._reach if self._reach else nan
+
+    def _take_bars(self) -> Generator[None, Bar, None]:
+        take, typical = self._take, self._typical
+        while True:
+            bar = yield
+            if typical:
+                take(_typical(bar.high.as_double(), bar.low.as_double(), bar.close.as_double()))
+            else:
+                take(bar.close.as_double())
 
     def _take(self, price: float) -> None:
         middle, variance, deviation = self._update(price)

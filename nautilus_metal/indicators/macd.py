@@ -1,6 +1,6 @@
 """Moving average convergence divergence as an indicator of the host."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 from nautilus_metal.engine import ComputeEngine
@@ -121,13 +121,6 @@ class MetalMACD(MetalIndicator):
         params = [*self._periods, convention] + ([] if self._average is None else [self._average.name])
         super().__init__(params, lambda: self._convention.state(self._periods, self._average), price_type)
 
-    def handle_bar(self, bar: Bar) -> None:
-        """Update with the close of `bar`."""
-        # What `_take` does, written out: one call less on the path that a backtest takes most.
-        self.value, self.signal = self._update(bar.close.as_double())
-        if self._warming:
-            self._note_progress()
-
     @property
     def histogram(self) -> float:
         return self.value - self.signal
@@ -153,6 +146,14 @@ class MetalMACD(MetalIndicator):
             If a value is NaN or infinite, or the shape is another one.
         """
         return self._convention.history(price_array(prices), self._periods, self._average, engine)
+
+    def _take_bars(self) -> Generator[None, Bar, None]:
+        update = self._update
+        while True:
+            bar = yield
+            self.value, self.signal = update(bar.close.as_double())
+            if self._warming:
+                self._note_progress()
 
     def _take(self, price: float) -> None:
         self.value, self.signal = self._update(price)

@@ -1,6 +1,6 @@
 """The relative strength index as an indicator of the host."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,13 +108,6 @@ class MetalRSI(MetalIndicator):
         params = [self.period, convention] + ([] if self._average is None else [self._average.name])
         super().__init__(params, lambda: self._convention.state(self.period, self._average), price_type)
 
-    def handle_bar(self, bar: Bar) -> None:
-        """Update with the close of `bar`."""
-        # What `_take` does, written out: one call less on the path that a backtest takes most.
-        self.value = self._update(bar.close.as_double())
-        if self._warming:
-            self._note_progress()
-
     @property
     def zone(self) -> str | None:
         if not self.initialized:
@@ -143,6 +136,14 @@ class MetalRSI(MetalIndicator):
             If a value is NaN or infinite, or the shape is another one.
         """
         return self._convention.history(price_array(prices), self.period, self._average, engine)
+
+    def _take_bars(self) -> Generator[None, Bar, None]:
+        update = self._update
+        while True:
+            bar = yield
+            self.value = update(bar.close.as_double())
+            if self._warming:
+                self._note_progress()
 
     def _take(self, price: float) -> None:
         self.value = self._update(price)

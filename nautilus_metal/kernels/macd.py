@@ -7,7 +7,7 @@ small moves on a large price lose no digits.
 Reference: Appel, G. (2005). Technical Analysis: Power Tools for Active Investors, chapter 8.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from math import nan, prod
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from torch.nn.functional import pad
 
 from nautilus_metal.kernels.averages import exponential_average, named_average, seeded_recurrence, window_mean
 from nautilus_metal.kernels.parameters import macd_bars
+from nautilus_metal.kernels.stepping import stepping
 
 
 class MacdValues(NamedTuple):
@@ -124,18 +125,15 @@ class MacdState:
     def __init__(self, fast: int, slow: int, signal: int) -> None:
         self.periods = macd_bars(fast, slow, signal)
         self.initialized = False
-        self.update_raw = self._updates()
+        self.update_raw = stepping(self._updates())
 
-    def _updates(self) -> Callable[[float], tuple[float, float]]:
-        """Make the update; what it remembers are variables of its own, which it reads faster than attributes."""
+    def _updates(self) -> Generator[tuple[float, float], float, None]:
         needed = self.periods[1] + self.periods[2] - 1
-        count, last, fast, slow, signal = 0, nan, 0.0, 0.0, 0.0  # the gaps, and the signal itself
+        count, fast, slow, signal = 0, 0.0, 0.0, 0.0  # the gaps, and the signal itself
         keep_fast, keep_slow, rate = 0.0, 0.0, 0.0
-
-        def update_raw(price: float) -> tuple[float, float]:
-            nonlocal count, last, fast, slow, signal, keep_fast, keep_slow, rate
+        last = price = yield nan, nan
+        while True:
             if count <= needed:  # the weights of the price after that are final
-                last = last if count else price
                 count += 1
                 keep_fast, keep_slow, rate = self._weights(count)
                 self.initialized = count >= needed
@@ -145,9 +143,7 @@ class MacdState:
             slow = keep_slow * (slow - move)
             value = fast - slow
             signal += rate * (value - signal)
-            return (value, signal) if count >= needed else (nan, nan)
-
-        return update_raw
+            price = yield (value, signal) if count >= needed else (nan, nan)
 
     def _weights(self, count: int) -> tuple[float, float, float]:
         """Return what the gaps keep at the `count`-th price, and the signal's rate, while the seeds gather."""

@@ -3,7 +3,7 @@
 Reference: Wilder, J. W. (1978). New Concepts in Technical Trading Systems, section 6.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from math import nan, prod
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 
 from nautilus_metal.kernels.averages import named_average, seeded_recurrence, window_mean
 from nautilus_metal.kernels.parameters import whole_bars
+from nautilus_metal.kernels.stepping import stepping
 
 
 def rsi(prices: Tensor, period: int | Sequence[int]) -> Tensor:
@@ -108,16 +109,14 @@ class RsiState:
     def __init__(self, period: int) -> None:
         self.period = whole_bars("period", period)
         self.initialized = False
-        self.update_raw = self._updates()
+        self.update_raw = stepping(self._updates())
 
-    def _updates(self) -> Callable[[float], float]:
-        """Make the update; what it remembers are variables of its own, which it reads faster than attributes."""
-        period, weight = self.period, 1.0 / self.period
-        keep = 1.0  # the seed is a plain mean: nothing decays while it gathers
-        gain, loss, last, missing = 0.0, 0.0, nan, period + 1
-
-        def update_raw(price: float) -> float:
-            nonlocal gain, loss, keep, last, missing
+    def _updates(self) -> Generator[float, float, None]:
+        weight, keep = 1.0 / self.period, 1.0  # the seed is a plain mean: nothing decays while it gathers
+        gain, loss, missing, index = 0.0, 0.0, self.period, nan
+        last = yield nan
+        while True:
+            price = yield index
             move = price - last
             last = price
             if move > 0.0:
@@ -127,17 +126,13 @@ class RsiState:
                 loss = loss * keep - move * weight
                 gain *= keep
             if missing:
-                if missing > period:
-                    loss = 0.0  # the first price made no move
                 missing -= 1
                 if missing:
-                    return nan
+                    continue
                 keep = 1.0 - weight
                 self.initialized = True
             total = gain + loss
-            return 100.0 * gain / total if total > 0.0 else 0.0
-
-        return update_raw
+            index = 100.0 * gain / total if total > 0.0 else 0.0
 
 
 class RsiSeries:

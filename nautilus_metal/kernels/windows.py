@@ -7,7 +7,8 @@ its distance from the mean is at most sqrt(period) standard deviations, whatever
 running sum, so no rounding error outlives two periods.
 """
 
-from collections.abc import Callable
+from collections.abc import Generator
+from math import nan
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
+
+from nautilus_metal.kernels.stepping import stepping
 
 
 class WindowMoments(NamedTuple):
@@ -84,17 +87,15 @@ class WindowState:
     def __init__(self, period: int) -> None:
         self.period = period
         self.initialized = False
-        self.update_raw = self._updates()
+        self.update_raw = stepping(self._updates())
 
-    def _updates(self) -> Callable[[float], tuple[float, float, float]]:
-        """Make the update; what it remembers are variables of its own, which it reads faster than attributes."""
+    def _updates(self) -> Generator[tuple[float, float, float], float, None]:
         count, full = 0.0, float(self.period)  # prices in the window
         anchor, total, total_square = 0.0, 0.0, 0.0
         block: list[float] = []
         tails: list[tuple[float, float]] = []  # for the places left in the block
-
-        def update_raw(price: float) -> tuple[float, float, float]:
-            nonlocal count, anchor, total, total_square, block, tails
+        price = yield nan, nan, nan
+        while True:
             if tails:
                 shifted = price - anchor
                 total += shifted
@@ -111,9 +112,7 @@ class WindowState:
             moved = total + tail
             offset = moved / count
             variance = (total_square + tail_square - moved * offset) / count
-            return anchor + offset, variance if variance > 0.0 else 0.0, shifted - offset
-
-        return update_raw
+            price = yield anchor + offset, variance if variance > 0.0 else 0.0, shifted - offset
 
 
 def _tails(block: list[float], anchor: float) -> list[tuple[float, float]]:

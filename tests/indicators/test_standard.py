@@ -201,6 +201,27 @@ def test_market_data(cls, make_bar, make_quote, make_trade):
 
 
 @CLASSES
+def test_a_subclass_may_handle_bars_in_its_own_way(cls, make_bar):
+    class EverySecond(cls):
+        seen = 0
+
+        def handle_bar(self, bar):
+            self.seen += 1
+            if self.seen % 2:
+                super().handle_bar(bar)
+
+    own, plain = EverySecond(), cls()
+    for run in range(2):
+        for ts, close in enumerate(walk(bars=120, seed=run).round(2).tolist()):
+            own.handle_bar(make_bar(close, ts))
+            if ts % 2 == 0:
+                plain.update_raw(close)
+        assert [getattr(own, name) for name in OUTPUTS[cls]] == list(read(plain))
+        own.reset()
+        plain.reset()
+
+
+@CLASSES
 @pytest.mark.parametrize(("price_type", "side"), [("BID", 0), ("ask", 1)])
 def test_quotes_at_another_price(cls, price_type, side, make_quote):
     quoted, plain = cls(price_type=price_type), cls()

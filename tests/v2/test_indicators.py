@@ -59,11 +59,18 @@ def test_views_of_a_universe_are_talibs(system):
     np.testing.assert_allclose(np.array(watcher.rows)[14:, 0], talib.RSI(closes, 14)[14:], rtol=1e-9)
 
 
-def test_a_failing_indicator_makes_the_run_fail(system):
-    class Broken(MetalRSI):
-        def handle_bar(self, bar) -> None:
-            raise ZeroDivisionError("broken on purpose")
+def fail_in_handler(indicator, bar):
+    raise ZeroDivisionError("broken on purpose")
 
+
+def fail_between_bars(indicator):
+    yield
+    raise ZeroDivisionError("broken on purpose")
+
+
+@pytest.mark.parametrize("method", [{"handle_bar": fail_in_handler}, {"_take_bars": fail_between_bars}])
+def test_a_failing_indicator_makes_the_run_fail(system, method):
+    Broken = type("Broken", (MetalRSI,), method)
     watcher = Watcher([Broken()], lambda rsi: (rsi.value,))
     with pytest.raises(ZeroDivisionError, match="broken on purpose") as caught:
         system().add(NAME, walk(3, 20)).run(strategies=[watcher])
