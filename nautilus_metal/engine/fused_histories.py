@@ -10,6 +10,7 @@ import numba.
 """
 
 from collections.abc import Callable, Sequence
+from math import gcd
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,9 +102,10 @@ def fused_history(
         If the engine is closed.
     """
     engine = engine or shared_engine()
-    outputs = result_array(engine.pool, (LOOPS[name].outputs, len(settings), *history.shape))
-    wanted = [Wanted(name, setting, tuple(outputs[:, i])) for i, setting in enumerate(settings)]
-    return tuple(outputs) if fill_histories(history, wanted, engine) else None
+    shape = len(settings), *history.shape
+    outputs = tuple(result_array(engine.pool, shape) for _ in range(LOOPS[name].outputs))
+    wanted = [Wanted(name, setting, [out[i] for out in outputs]) for i, setting in enumerate(settings)]
+    return outputs if fill_histories(history, wanted, engine) else None
 
 
 def fused_once(
@@ -123,7 +125,7 @@ def fused_once(
     rows = _rows(history)
     outputs = np.empty((LOOPS[name].outputs, *rows.shape))
     parts = tuple(outputs)
-    if not loop(rows, *parts, *setting, False):
+    if not loop(rows, *parts, *setting, -1):
         finite(history)
     return parts if history.ndim == 2 else tuple(outputs[:, 0])
 
@@ -154,20 +156,22 @@ def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngi
     """
     elements = history.size * len(wanted)
     jobs = []
+    large = sum(out.nbytes for one in wanted for out in one.outputs) >= _LARGE
     for one in wanted:
         loop = _loop(one.name, elements, engine or shared_engine())
         if loop is None:
             return False
-        jobs.append((loop, one.settings, [np.atleast_2d(out) for out in one.outputs]))
+        lines = _place_in_lines(one.outputs) if large else -1
+        jobs.append((loop, [np.atleast_2d(out) for out in one.outputs], *one.settings, lines))
     rows = _rows(history)
-    step = max(1, _PART // rows.shape[1] // LANES) * LANES
-    direct = _past_caches([out for job in jobs for out in job[2]])
+    whole = LANES * (LANES // gcd(rows.shape[1], LANES)) if large else LANES  # series of which each part starts alike
+    step = max(1, _PART // rows.shape[1] // whole) * whole
     refused = []
 
     def work(task: tuple[int, int]) -> None:
         part = slice(task[0], task[0] + step)
-        loop, settings, outputs = jobs[task[1]]
-        if not loop(rows[part], *(out[part] for out in outputs), *settings, direct):
+        loop, outputs, *settings = jobs[task[1]]
+        if not loop(rows[part], *(out[part] for out in outputs), *settings):
             refused.append(part)
 
     share(work, [(start, i) for start in range(0, len(rows), step) for i in range(len(jobs))], elements)
@@ -176,13 +180,14 @@ def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngi
     return True
 
 
-def _past_caches(outputs: Sequence[Array]) -> bool:
-    """Whether outputs are more than caches hold, and each of their rows starts where a cache line does.
+def _place_in_lines(outputs: Sequence[Array]) -> int:
+    """How many numbers past the start of a cache line all outputs start; -1 where they do not start alike.
 
-    Storing such a line directly saves reading it before, half of what memory has to move.
+    Storing a whole line directly saves reading it before, half of what memory has to move.
     """
-    large = sum(out.nbytes for out in outputs) >= _LARGE
-    return large and all(place % LINE == 0 for out in outputs for place in (out.ctypes.data, out.strides[0]))
+    places = {out.ctypes.data % LINE for out in outputs}
+    place = places.pop()
+    return -1 if places or place % 8 else place // 8
 
 
 def _loop(name: str, elements: int, engine: ComputeEngine) -> Callable[..., bool] | None:
@@ -215,15 +220,15 @@ def _trusted(kernels: FusedKernels, name: str, row: Loop) -> Callable[..., bool]
     """The compiled loop, compared with the eager kernel over random walks and a constant price."""
 
     def sample() -> Tensor:
-        prices = 100.0 + np.random.default_rng(0).normal(size=(LANES + 3, 264)).cumsum(axis=1)
-        prices[2] = prices[LANES] = 100.0
+        prices = 100.0 + np.random.default_rng(0).normal(size=(LANES * LANES + 9, 263)).cumsum(axis=1)
+        prices[2] = prices[-1] = 100.0
         return torch.from_numpy(prices)
 
     def fast(loop: Callable[..., bool]) -> Outputs:
         prices = sample().numpy()
         found = [line_array(prices.shape) for _ in range(2 * row.outputs)]
-        for direct in (False, True):
-            loop(prices, *found[row.outputs * direct :][: row.outputs], *row.settings, direct)
+        loop(prices, *found[: row.outputs], *row.settings, -1)
+        loop(prices, *found[row.outputs :], *row.settings, 0)
         return [torch.from_numpy(out) for out in found]
 
     def eager() -> Outputs:

@@ -68,7 +68,7 @@ def _new_outputs(chosen: Chosen, shape: tuple[int, ...], engine: ComputeEngine) 
     """Return arrays for the outputs of every indicator, not yet filled."""
     made: dict[str, Any] = {}
     for name, (kind, _) in chosen.items():
-        arrays = result_array(engine.pool, (len(KINDS[kind].outputs), *shape))
+        arrays = [result_array(engine.pool, shape) for _ in KINDS[kind].outputs]  # each from a cache line on
         made[name] = _FIELDS[kind](*arrays) if kind in _FIELDS else arrays[0]
     return made
 

@@ -15,6 +15,7 @@ from nautilus_metal.kernels.lanes import (
     Lanes,
     Value,
     columns,
+    eights,
     larger,
     load,
     nonzero_or,
@@ -34,20 +35,20 @@ _STRETCH = 80  # bars between the passes over them, which hand on what stays in 
 
 def bollinger_loop(
     prices: Array, upper: Array, middle: Array, lower: Array, width: Array, place: Array, period: int, k: float,
-    direct: bool,
+    lines: int,
 ) -> bool:  # fmt: skip
     """Fill the fields of `BollingerValues` with the bands of `bollinger_moments` and `bollinger_bands`."""
     series, bars = prices.shape
     block = min(period, bars)
     unit = block * LANES // gcd(block, LANES)  # bars of whole blocks that are whole lanes
     room = unit * max(1, _STRETCH // unit)
-    known, tails, sums = np.empty((block + room) * LANES), np.zeros(2 * block * LANES), np.empty(3 * room * LANES)
-    seen = np.zeros(LANES)
-    plan = side_by_side(series, bars, block, unit)
+    known, tails = np.empty((block + room) * LANES), np.zeros(2 * block * LANES)
+    sums, seen = np.empty(3 * (LANES + room) * LANES), np.zeros(LANES)
+    plan = side_by_side(series, bars, block, unit, lines)
     for i in range(len(plan)):
         fill_bands(
             prices.reshape(-1), upper.reshape(-1), middle.reshape(-1), lower.reshape(-1), width.reshape(-1),
-            place.reshape(-1), plan[i], block, room, k, direct, known, tails, sums, seen,
+            place.reshape(-1), plan[i], block, room, k, known, tails, sums, seen,
         )  # fmt: skip
     for row in range(series):
         for t in range(min(period - 1, bars)):
@@ -56,77 +57,100 @@ def bollinger_loop(
     return float(seen.sum()) == 0.0
 
 
-def side_by_side(series: int, bars: int, block: int, unit: int) -> Plan:
+def side_by_side(series: int, bars: int, block: int, unit: int, lines: int) -> Plan:
     """What is computed at a time: eight series; eight parts of one, which may overlap; at last less than a block.
 
-    Shape (times, 17): where each of the eight starts, how many bars that is into its series, and how many follow.
+    Shape (times, 18): where each of the eight starts, how many bars that is into its series, how many follow, and
+    which of them is the first at the start of a cache line, -1 for through the caches.
     """
+    groups, ones = eights(series, bars, lines), series % LANES
+    whole = len(groups)
     part = min(bars, unit * -(-bars // (LANES * unit)))
     last = (bars - part) // block * block
     rest = bars - last - part
-    eights, ones = series // LANES, series % LANES
-    plan = np.zeros((eights + ones * (2 if rest else 1), 2 * LANES + 1), np.int64)
-    for i in range(len(plan)):
-        whole, row = i < eights, eights * LANES + (i - eights) % max(ones, 1)
-        end = i >= eights + ones
+    plan = np.zeros((whole + ones * (2 if rest else 1), 2 * LANES + 2), np.int64)
+    for i in range(whole):
         for j in range(LANES):
-            into = 0 if whole else (bars - rest if end else min(j * part, last))
-            plan[i, j] = (i * LANES + j if whole else row) * bars + into
-            plan[i, LANES + j] = into
-        plan[i, 2 * LANES] = bars if whole else (rest if end else part)
+            plan[i, j] = (groups[i, 0] + j * groups[i, 1]) * bars
+        plan[i, 2 * LANES], plan[i, 2 * LANES + 1] = bars, groups[i, 2]
+    for i in range(whole, len(plan)):
+        row, end = whole * LANES + (i - whole) % ones, i >= whole + ones
+        for j in range(LANES):
+            plan[i, LANES + j] = bars - rest if end else min(j * part, last)
+            plan[i, j] = row * bars + plan[i, LANES + j]
+        plan[i, 2 * LANES], plan[i, 2 * LANES + 1] = rest if end else part, -1
     return plan
 
 
 def fill_bands(
     x: Array, upper: Array, middle: Array, lower: Array, width: Array, place: Array, plan: Plan,
-    period: int, room: int, k: float, direct: bool, known: Array, tails: Array, sums: Array, seen: Array,
+    period: int, room: int, k: float, known: Array, tails: Array, sums: Array, seen: Array,
 ) -> None:  # fmt: skip
     """Fill what a row of a plan says, by stretches of `room` bars.
 
     `known` has room for a block and a stretch, as lanes; `tails` for two sums over the block before; `sums` for
-    means, variances and what prices are above the means. `seen` turns NaN where a price is not finite.
+    means, variances and what prices are above the means, of eight bars and a stretch. `seen` turns NaN where a price
+    is not finite.
     """
-    ahead = period * LANES
-    direct = direct and plan[2 * LANES - 1] == 0
+    ahead, count, phase = period * LANES, plan[2 * LANES], plan[2 * LANES + 1]
+    direct, part = phase >= 0, len(sums) // 3
     pa, pb, pc, pd, pe, pf, pg, ph = plan[0], plan[1], plan[2], plan[3], plan[4], plan[5], plan[6], plan[7]
     for i in range(LANES):
         for t in range(period):
             known[t * LANES + i] = x[plan[i] - period + t] if plan[LANES + i] else 0.0
-    for begin in range(0, plan[2 * LANES], room):
-        length = min(room, plan[2 * LANES] - begin)
+    left = 0  # bars of the stretch before, in front of those of this one
+    for begin in range(0, count, room):
+        length = min(room, count - begin)
         take_bars(x, plan, begin, length, known, ahead)
         for start in range(0, length, period):
             sum_tails(known, start * LANES, period, tails)
-            sum_windows(known, start * LANES, min(period, length - start), period, room, tails, sums, seen)
-        for t in range(0, length - LANES + 1, LANES):
-            at = begin + t
+            sum_windows(known, start * LANES, min(period, length - start), period, tails, sums, seen)
+        first, end, at = LANES - left, LANES + length, begin - LANES
+        if begin == 0 and phase > 0:
+            first = min(LANES + phase, end)
+            put_singly(upper, middle, lower, width, place, plan, at, LANES, first, sums, k)
+        left = (end - first) % LANES
+        for t in range(first, end - left, LANES):
             ma, mb, mc, md, me, mf, mg, mh = columns(sums, t * LANES, LANES)
-            sa, sb, sc, sd, se, sf, sg, sh = columns(sums, (room + t) * LANES, LANES)
-            sa = put_bands(upper, middle, lower, width, pa + at, ma, sa, k, direct)
-            sb = put_bands(upper, middle, lower, width, pb + at, mb, sb, k, direct)
-            sc = put_bands(upper, middle, lower, width, pc + at, mc, sc, k, direct)
-            sd = put_bands(upper, middle, lower, width, pd + at, md, sd, k, direct)
-            se = put_bands(upper, middle, lower, width, pe + at, me, se, k, direct)
-            sf = put_bands(upper, middle, lower, width, pf + at, mf, sf, k, direct)
-            sg = put_bands(upper, middle, lower, width, pg + at, mg, sg, k, direct)
-            sh = put_bands(upper, middle, lower, width, ph + at, mh, sh, k, direct)
-            ga, gb, gc, gd, ge, gf, gg, gh = columns(sums, (2 * room + t) * LANES, LANES)
-            put(place, pa + at, placed(ga, sa), direct)
-            put(place, pb + at, placed(gb, sb), direct)
-            put(place, pc + at, placed(gc, sc), direct)
-            put(place, pd + at, placed(gd, sd), direct)
-            put(place, pe + at, placed(ge, se), direct)
-            put(place, pf + at, placed(gf, sf), direct)
-            put(place, pg + at, placed(gg, sg), direct)
-            put(place, ph + at, placed(gh, sh), direct)
-        for j in range((length - length % LANES) * LANES, length * LANES):
-            at = plan[j % LANES] + begin + j // LANES
-            mean, deviation = sums[j], deviated(sums[room * LANES + j], k)
-            upper[at], middle[at], lower[at] = mean + deviation, mean, mean - deviation
-            width[at] = widened(mean, deviation)
-            place[at] = placed(sums[2 * room * LANES + j], deviation)
+            sa, sb, sc, sd, se, sf, sg, sh = columns(sums, part + t * LANES, LANES)
+            sa = put_bands(upper, middle, lower, width, pa + at + t, ma, sa, k, direct)
+            sb = put_bands(upper, middle, lower, width, pb + at + t, mb, sb, k, direct)
+            sc = put_bands(upper, middle, lower, width, pc + at + t, mc, sc, k, direct)
+            sd = put_bands(upper, middle, lower, width, pd + at + t, md, sd, k, direct)
+            se = put_bands(upper, middle, lower, width, pe + at + t, me, se, k, direct)
+            sf = put_bands(upper, middle, lower, width, pf + at + t, mf, sf, k, direct)
+            sg = put_bands(upper, middle, lower, width, pg + at + t, mg, sg, k, direct)
+            sh = put_bands(upper, middle, lower, width, ph + at + t, mh, sh, k, direct)
+            ga, gb, gc, gd, ge, gf, gg, gh = columns(sums, 2 * part + t * LANES, LANES)
+            put(place, pa + at + t, placed(ga, sa), direct)
+            put(place, pb + at + t, placed(gb, sb), direct)
+            put(place, pc + at + t, placed(gc, sc), direct)
+            put(place, pd + at + t, placed(gd, sd), direct)
+            put(place, pe + at + t, placed(ge, se), direct)
+            put(place, pf + at + t, placed(gf, sf), direct)
+            put(place, pg + at + t, placed(gg, sg), direct)
+            put(place, ph + at + t, placed(gh, sh), direct)
+        if begin + length == count:
+            put_singly(upper, middle, lower, width, place, plan, at, end - left, end, sums, k)
+        for j in range(left * LANES):
+            for i in range(0, len(sums), part):
+                sums[i + (LANES - left) * LANES + j] = sums[i + (end - left) * LANES + j]
         for j in range(ahead):
             known[j] = known[room * LANES + j]
+
+
+def put_singly(
+    upper: Array, middle: Array, lower: Array, width: Array, place: Array, plan: Plan,
+    at: int, begin: int, end: int, sums: Array, k: float,
+) -> None:  # fmt: skip
+    """Store bands of bars that fill no lanes."""
+    part = len(sums) // 3
+    for j in range(begin * LANES, end * LANES):
+        bar = plan[j % LANES] + at + j // LANES
+        mean, deviation = sums[j], deviated(sums[part + j], k)
+        upper[bar], middle[bar], lower[bar] = mean + deviation, mean, mean - deviation
+        width[bar] = widened(mean, deviation)
+        place[bar] = placed(sums[2 * part + j], deviation)
 
 
 def take_bars(x: Array, plan: Plan, begin: int, length: int, known: Array, ahead: int) -> None:
@@ -163,10 +187,10 @@ def sum_tails(known: Array, at: int, period: int, tails: Array) -> None:
 
 
 def sum_windows(
-    known: Array, at: int, size: int, period: int, room: int, tails: Array, sums: Array, seen: Array
+    known: Array, at: int, size: int, period: int, tails: Array, sums: Array, seen: Array
 ) -> None:
     """Means and variances of the windows that end in a block, and what its prices are above the means."""
-    share, ahead = 1.0 / period, period * LANES
+    share, ahead, part, to = 1.0 / period, period * LANES, len(sums) // 3, LANES * LANES + at
     base = load(known, at + ahead)
     gap = square = base - base
     for j in range(0, size * LANES, LANES):
@@ -174,9 +198,9 @@ def sum_windows(
         gap = gap + shifted
         square = square + shifted * shifted
         mean = share * (gap + load(tails, j))
-        store(sums, at + j, base + mean)
-        store(sums, room * LANES + at + j, share * (square + load(tails, ahead + j)) - mean * mean)
-        store(sums, 2 * room * LANES + at + j, shifted - mean)
+        store(sums, to + j, base + mean)
+        store(sums, part + to + j, share * (square + load(tails, ahead + j)) - mean * mean)
+        store(sums, 2 * part + to + j, shifted - mean)
     store(seen, 0, load(seen, 0) + (square - square))
 
 

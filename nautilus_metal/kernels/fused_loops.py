@@ -3,8 +3,8 @@
 The recurrences are those of the streaming states (`RsiState`, `MacdState`), so the figures are those of the eager
 kernels to rounding. A loop is given C-contiguous float64 arrays of shape (series, bars): prices, and one for each
 output, which it fills, and says whether every price is finite; if not, the outputs are of no use. Eight series go
-side by side, as `lanes`, with the bits that each has alone. With `direct` the outputs pass the caches by; each of
-their rows then must start at a cache line. Uncompiled the loops are right, and slow.
+side by side, as `lanes`, with the bits that each has alone. Outputs pass the caches by where `lines` is not -1: then
+it is how many numbers past the start of a cache line they all start. Uncompiled the loops are right, and slow.
 """
 
 from math import nan
@@ -16,6 +16,7 @@ from nautilus_metal.kernels.lanes import (
     LANES,
     Value,
     columns,
+    eights,
     larger,
     load,
     positive_or,
@@ -31,48 +32,60 @@ Rates = tuple[float, float, float]
 _STRETCH = 80  # bars of one series between the passes over them, which hand on what stays in the first cache
 
 
-def rsi_loop(prices: Array, index: Array, period: int, direct: bool) -> bool:
+def rsi_loop(prices: Array, index: Array, period: int, lines: int) -> bool:
     """Fill `index` with what `kernels.rsi.rsi` gives."""
     series, bars = prices.shape
     flat, filled = prices.reshape(-1), index.reshape(-1)
     share = 1.0 / period
     keep = 1.0 - share
-    begin = min(bars, (period // LANES + 1) * LANES)
-    end = bars - (bars - begin) % LANES
     gains, losses, lasts, totals = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(_STRETCH)
     fine = True
-    for first in range(0, series, LANES):
-        rows = min(LANES, series - first)
-        stop = begin if rows == LANES else bars
-        for i in range(rows):
-            x, y = prices[first + i], index[first + i]
+    groups = eights(series, bars, lines)
+    for group in range(len(groups)):
+        first, apart, phase = groups[group]
+        begin, end = whole_lanes(period + 1, bars, phase)
+        for i in range(LANES):
+            x, y = prices[first + i * apart], index[first + i * apart]
             gain, loss = seed_wilder(x, y, period, share)
-            gains[i], losses[i] = wilder_bars(x, y, period + 1, stop, gain, loss, share, keep, totals)
-            lasts[i] = x[stop - 1]
-        if rows == LANES:
-            gain, loss, last = load(gains, 0), load(losses, 0), load(lasts, 0)
-            for at in range(first * bars + begin, first * bars + end, LANES):
-                a, b, c, d, e, f, g, h = columns(flat, at, bars)
-                gain, loss, ra = wilder(a, last, gain, loss, share, keep)
-                gain, loss, rb = wilder(b, a, gain, loss, share, keep)
-                gain, loss, rc = wilder(c, b, gain, loss, share, keep)
-                gain, loss, rd = wilder(d, c, gain, loss, share, keep)
-                gain, loss, re = wilder(e, d, gain, loss, share, keep)
-                gain, loss, rf = wilder(f, e, gain, loss, share, keep)
-                gain, loss, rg = wilder(g, f, gain, loss, share, keep)
-                gain, loss, rh = wilder(h, g, gain, loss, share, keep)
-                last = h
-                put_columns(filled, at, bars, (ra, rb, rc, rd, re, rf, rg, rh), direct)
-            store(gains, 0, gain)
-            store(losses, 0, loss)
-            for i in range(LANES):
-                x, y = prices[first + i], index[first + i]
-                gains[i], losses[i] = wilder_bars(x, y, end, bars, gains[i], losses[i], share, keep, totals)
-        for i in range(rows):
-            seen = gains[i] + losses[i] + prices[first + i, 0]
-            fine = fine and seen - seen == 0.0
+            gains[i], losses[i] = wilder_bars(x, y, period + 1, begin, gain, loss, share, keep, totals)
+            lasts[i] = x[begin - 1]
+        gain, loss, last = load(gains, 0), load(losses, 0), load(lasts, 0)
+        for at in range(first * bars + begin, first * bars + end, LANES):
+            a, b, c, d, e, f, g, h = columns(flat, at, apart * bars)
+            gain, loss, ra = wilder(a, last, gain, loss, share, keep)
+            gain, loss, rb = wilder(b, a, gain, loss, share, keep)
+            gain, loss, rc = wilder(c, b, gain, loss, share, keep)
+            gain, loss, rd = wilder(d, c, gain, loss, share, keep)
+            gain, loss, re = wilder(e, d, gain, loss, share, keep)
+            gain, loss, rf = wilder(f, e, gain, loss, share, keep)
+            gain, loss, rg = wilder(g, f, gain, loss, share, keep)
+            gain, loss, rh = wilder(h, g, gain, loss, share, keep)
+            last = h
+            put_columns(filled, at, apart * bars, (ra, rb, rc, rd, re, rf, rg, rh), phase >= 0)
+        store(gains, 0, gain)
+        store(losses, 0, loss)
+        for i in range(LANES):
+            x, y = prices[first + i * apart], index[first + i * apart]
+            gain, loss = wilder_bars(x, y, end, bars, gains[i], losses[i], share, keep, totals)
+            fine = is_finite(gain + loss + x[0]) and fine
+    for row in range(LANES * len(groups), series):
+        x, y = prices[row], index[row]
+        gain, loss = seed_wilder(x, y, period, share)
+        gain, loss = wilder_bars(x, y, period + 1, bars, gain, loss, share, keep, totals)
+        fine = is_finite(gain + loss + x[0]) and fine
     streamed()
     return fine
+
+
+def whole_lanes(begin: int, bars: int, phase: int) -> tuple[int, int]:
+    """The bars from `begin` on that fill lanes, from one on that stands at the start of a cache line, if any does."""
+    begin = min(begin + ((phase - begin) % LANES if phase >= 0 else 0), bars)
+    return begin, bars - (bars - begin) % LANES
+
+
+def is_finite(x: float) -> bool:
+    """Whether a number is not infinite, nor NaN."""
+    return x - x == 0.0
 
 
 def wilder(
@@ -120,55 +133,58 @@ def wilder_bars(
 
 
 def macd_loop(
-    prices: Array, value: Array, smoothed: Array, histogram: Array, fast: int, slow: int, signal: int, direct: bool
+    prices: Array, value: Array, smoothed: Array, histogram: Array, fast: int, slow: int, signal: int, lines: int
 ) -> bool:
     """Fill value, signal and histogram with what `kernels.macd.macd` gives."""
     series, bars = prices.shape
-    flat, lines, smooths, rests = prices.reshape(-1), value.reshape(-1), smoothed.reshape(-1), histogram.reshape(-1)
+    flat, gaps, smooths, rests = prices.reshape(-1), value.reshape(-1), smoothed.reshape(-1), histogram.reshape(-1)
     rates = 2.0 / (fast + 1.0), 2.0 / (slow + 1.0), 2.0 / (signal + 1.0)
-    begin = min(bars, ((slow + signal - 2) // LANES + 1) * LANES)
-    end = bars - (bars - begin) % LANES
-    fasts, slows, levels, lasts = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    second = slow + signal - 1  # bar with a signal
+    lows, highs, levels, lasts = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES)
     fine = True
-    for first in range(0, series, LANES):
-        rows = min(LANES, series - first)
-        stop = begin if rows == LANES else bars
-        for i in range(rows):
-            x, line, smooth, rest = prices[first + i], value[first + i], smoothed[first + i], histogram[first + i]
+    groups = eights(series, bars, lines)
+    for group in range(len(groups)):
+        first, apart, phase = groups[group]
+        begin, end = whole_lanes(second, bars, phase)
+        for i in range(LANES):
+            row = first + i * apart
+            x, line, smooth, rest = prices[row], value[row], smoothed[row], histogram[row]
             low, high, level = seed_averages(x, line, smooth, rest, fast, slow, signal)
-            start = slow + signal - 1
-            fasts[i], slows[i], levels[i] = averaged_bars(
-                x, line, smooth, rest, start, stop, low, high, level, rates
+            lows[i], highs[i], levels[i] = averaged_bars(
+                x, line, smooth, rest, second, begin, low, high, level, rates
             )
-            lasts[i] = x[stop - 1]
-        if rows == LANES:
-            low, high, lh, last = load(fasts, 0), load(slows, 0), load(levels, 0), load(lasts, 0)
-            for at in range(first * bars + begin, first * bars + end, LANES):
-                a, b, c, d, e, f, g, h = columns(flat, at, bars)
-                low, high, la, ga = averaged(a, last, low, high, lh, rates)
-                low, high, lb, gb = averaged(b, a, low, high, la, rates)
-                low, high, lc, gc = averaged(c, b, low, high, lb, rates)
-                low, high, ld, gd = averaged(d, c, low, high, lc, rates)
-                low, high, le, ge = averaged(e, d, low, high, ld, rates)
-                low, high, lf, gf = averaged(f, e, low, high, le, rates)
-                low, high, lg, gg = averaged(g, f, low, high, lf, rates)
-                low, high, lh, gh = averaged(h, g, low, high, lg, rates)
-                last = h
-                put_columns(lines, at, bars, (ga, gb, gc, gd, ge, gf, gg, gh), direct)
-                put_columns(smooths, at, bars, (la, lb, lc, ld, le, lf, lg, lh), direct)
-                over = (ga - la, gb - lb, gc - lc, gd - ld, ge - le, gf - lf, gg - lg, gh - lh)
-                put_columns(rests, at, bars, over, direct)
-            store(fasts, 0, low)
-            store(slows, 0, high)
-            store(levels, 0, lh)
-            for i in range(LANES):
-                x, line, smooth, rest = prices[first + i], value[first + i], smoothed[first + i], histogram[first + i]
-                fasts[i], slows[i], levels[i] = averaged_bars(
-                    x, line, smooth, rest, end, bars, fasts[i], slows[i], levels[i], rates
-                )
-        for i in range(rows):
-            seen = fasts[i] + levels[i] + prices[first + i, 0]
-            fine = fine and seen - seen == 0.0
+            lasts[i] = x[begin - 1]
+        low, high, lh, last = load(lows, 0), load(highs, 0), load(levels, 0), load(lasts, 0)
+        for at in range(first * bars + begin, first * bars + end, LANES):
+            a, b, c, d, e, f, g, h = columns(flat, at, apart * bars)
+            low, high, la, ga = averaged(a, last, low, high, lh, rates)
+            low, high, lb, gb = averaged(b, a, low, high, la, rates)
+            low, high, lc, gc = averaged(c, b, low, high, lb, rates)
+            low, high, ld, gd = averaged(d, c, low, high, lc, rates)
+            low, high, le, ge = averaged(e, d, low, high, ld, rates)
+            low, high, lf, gf = averaged(f, e, low, high, le, rates)
+            low, high, lg, gg = averaged(g, f, low, high, lf, rates)
+            low, high, lh, gh = averaged(h, g, low, high, lg, rates)
+            last = h
+            put_columns(gaps, at, apart * bars, (ga, gb, gc, gd, ge, gf, gg, gh), phase >= 0)
+            put_columns(smooths, at, apart * bars, (la, lb, lc, ld, le, lf, lg, lh), phase >= 0)
+            over = (ga - la, gb - lb, gc - lc, gd - ld, ge - le, gf - lf, gg - lg, gh - lh)
+            put_columns(rests, at, apart * bars, over, phase >= 0)
+        store(lows, 0, low)
+        store(highs, 0, high)
+        store(levels, 0, lh)
+        for i in range(LANES):
+            row = first + i * apart
+            x, line, smooth, rest = prices[row], value[row], smoothed[row], histogram[row]
+            low, high, level = averaged_bars(
+                x, line, smooth, rest, end, bars, lows[i], highs[i], levels[i], rates
+            )
+            fine = is_finite(low + level + x[0]) and fine
+    for row in range(LANES * len(groups), series):
+        x, line, smooth, rest = prices[row], value[row], smoothed[row], histogram[row]
+        low, high, level = seed_averages(x, line, smooth, rest, fast, slow, signal)
+        low, high, level = averaged_bars(x, line, smooth, rest, second, bars, low, high, level, rates)
+        fine = is_finite(low + level + x[0]) and fine
     streamed()
     return fine
 

@@ -5,6 +5,7 @@ numpy; `engine.fused_lanes` has the instructions that a compiler puts in their p
 each number alone: a step that is one function, of lanes and of numbers, gives the same bits by both.
 """
 
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 LANES = 8
 
 Array = NDArray[np.float64]
+Groups = NDArray[np.int64]
 Lanes = Any  # an array of eight numbers here, a vector where it is compiled
 Value = Any  # lanes or a number
 Eight = tuple[Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes]
@@ -96,3 +98,32 @@ def put_columns(y: Array, at: int, apart: int, eight: Eight, direct: bool) -> No
     put(y, at + 5 * apart, f, direct)
     put(y, at + 6 * apart, g, direct)
     put(y, at + 7 * apart, h, direct)
+
+
+def eights(series: int, bars: int, lines: int) -> Groups:
+    """Which series go side by side, less those that are left when there are no eight more.
+
+    Parameters
+    ----------
+    series, bars : int
+        Shape of the outputs.
+    lines : int
+        How many numbers past the start of a cache line the outputs start; -1 for outputs that go through the caches.
+
+    Returns
+    -------
+    ndarray
+        Shape (groups, 3): the first series, how far apart the eight are, and the first bar that stands at the start
+        of a cache line, in all eight; -1 where outputs go through the caches.
+    """
+    apart = LANES // gcd(bars, LANES) if lines >= 0 else 1  # rows of which each starts alike
+    alike = series // (LANES * apart) * apart
+    groups = np.empty((alike + (series - alike * LANES) // LANES, 3), np.int64)
+    for i in range(len(groups)):
+        if i < alike:
+            first = i // apart * LANES * apart + i % apart
+            groups[i, 0], groups[i, 1] = first, apart
+            groups[i, 2] = -(lines + first * bars) % LANES if lines >= 0 else -1
+        else:
+            groups[i, 0], groups[i, 1], groups[i, 2] = alike * LANES + (i - alike) * LANES, 1, -1
+    return groups

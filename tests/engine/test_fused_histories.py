@@ -17,7 +17,7 @@ from nautilus_metal.engine.fused_histories import (
     LOOPS,
     Loop,
     Wanted,
-    _past_caches,
+    _place_in_lines,
     fill_histories,
     fused_history,
     fused_once,
@@ -25,6 +25,7 @@ from nautilus_metal.engine.fused_histories import (
 from nautilus_metal.engine.pool_arrays import line_array
 from nautilus_metal.errors import Cancelled, DeviceError, InputError
 from nautilus_metal.kernels.bollinger import bollinger_bands
+from nautilus_metal.kernels.lanes import eights
 from nautilus_metal.kernels.macd import MacdState
 from nautilus_metal.kernels.rsi import RsiState
 from nautilus_metal.kernels.windows import WindowState
@@ -134,13 +135,13 @@ def test_batch_equals_step(name, prices):
 
 
 @NAMES
-@pytest.mark.parametrize("direct", [False, True])
-def test_uncompiled_loops_are_right(name, direct):
-    history, row = walk(9, 120), LOOPS[name]
-    history[1] = history[8] = 5.0
+@pytest.mark.parametrize("lines", [-1, 0, 5])
+def test_uncompiled_loops_are_right(name, lines):
+    history, row = walk(17, 124), LOOPS[name]
+    history[1] = history[16] = 5.0
     found = np.empty((row.outputs, *history.shape))
     with np.errstate(all="raise"):
-        row.loop(history, *found, *row.settings, direct)
+        row.loop(history, *found, *row.settings, lines)
     assert_same(found, eager(name, history, row.settings), 100.0)
 
 
@@ -195,25 +196,36 @@ def test_a_series_has_the_same_bits_alone_and_beside_others(name, setting, bars,
 
 
 @pytest.mark.parametrize(("name", "setting"), CASES)
-def test_past_the_caches_the_bits_are_the_same(name, setting, cpu, monkeypatch):
-    history = walk(19, 1_000)
+@pytest.mark.parametrize("bars", [1_000, 1_001, 1_002, 1_004, 30])
+@pytest.mark.parametrize("place", [0, 3])
+def test_past_the_caches_the_bits_are_the_same(name, setting, bars, place, cpu, monkeypatch):
+    history = walk(83, bars)
     expected = fused_once(name, history, setting, cpu)
-    outputs = [line_array(history.shape) for _ in expected]
-    assert not _past_caches(outputs)  # too small
+    outputs = [line_array((83 * bars + place,))[place:].reshape(83, bars) for _ in expected]
     monkeypatch.setattr(fused_histories, "_LARGE", 1)
-    assert _past_caches(outputs)
+    monkeypatch.setattr(fused_histories, "_PART", 1)  # of as many series as have to start a part
+    assert _place_in_lines(outputs) == place
     assert fill_histories(history, [Wanted(name, setting, outputs)], cpu)
     np.testing.assert_array_equal(outputs, expected)
 
 
-@pytest.mark.parametrize(("bars", "shift"), [(1_001, 0), (1_000, 1)])
-def test_rows_that_start_inside_a_cache_line_go_through_the_caches(bars, shift, cpu, monkeypatch):
-    monkeypatch.setattr(fused_histories, "_LARGE", 1)
-    history = walk(19, bars)
-    output = line_array((19 * bars + shift,))[shift:].reshape(19, bars)
-    assert not _past_caches([output])
-    assert fill_histories(history, [Wanted("rsi", (14,), [output])], cpu)
-    np.testing.assert_array_equal([output], fused_once("rsi", history, (14,), cpu))
+@pytest.mark.parametrize("lines", [0, 1, 7])
+@pytest.mark.parametrize(("series", "bars"), [(1, 9), (8, 8), (17, 12), (64, 11), (70, 13), (200, 10), (7, 10)])
+def test_series_side_by_side_start_alike_in_their_lines(series, bars, lines):
+    groups = eights(series, bars, lines)
+    rows = groups[:, :1] + groups[:, 1:2] * np.arange(8)
+    assert sorted(rows.reshape(-1)) == list(range(series // 8 * 8))
+    direct = groups[:, 2] >= 0
+    assert direct.sum() == series // (8 * (8 // np.gcd(bars, 8))) * (8 // np.gcd(bars, 8))
+    assert ((lines + rows * bars + groups[:, 2:])[direct] % 8 == 0).all()
+    assert (groups[:, 2] < 8).all()
+    assert eights(series, bars, -1).tolist() == [[first, 1, -1] for first in range(0, series - 7, 8)]
+
+
+def test_outputs_that_start_apart_go_through_the_caches():
+    one, other = line_array((30,)), line_array((31,))[1:]
+    assert [_place_in_lines(each) for each in ([one], [other], [one, one], [one, other])] == [0, 1, 0, -1]
+    assert _place_in_lines([np.frombuffer(bytearray(100), dtype=np.float64, offset=1, count=10)]) == -1
 
 
 def misaligned(x):
@@ -278,7 +290,7 @@ def _add(monkeypatch, loop):
 
 
 def test_a_loop_that_disagrees_is_dropped(fresh, cpu, monkeypatch):
-    def off(prices, index, period, direct):
+    def off(prices, index, period, lines):
         index[:] = eager("rsi", prices, (period,))[0] * (1.0 + 1e-6)
 
     _add(monkeypatch, off)
@@ -297,7 +309,7 @@ def test_a_loop_that_fails_is_dropped(fresh, cpu, monkeypatch):
 
 
 def test_a_failure_on_another_thread_is_raised(fresh, cpu, monkeypatch):
-    def fail(prices, index, period, direct):
+    def fail(prices, index, period, lines):
         if threading.current_thread() is not threading.main_thread():
             raise MemoryError("no room")
         index[:] = eager("rsi", prices, (period,))[0]
