@@ -147,6 +147,11 @@ def _own_calibration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """Keep what tests measure of devices, simulated ones among them, out of the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        if "mps_sim" in sys.modules:  # it takes minutes over large prices
+            from nautilus_metal.risk.pricing_work import ALL_WORK, PRICING
+
+            for kind in PRICING:
+                patch.delitem(ALL_WORK, kind)
         yield
 
 

@@ -15,9 +15,10 @@ from nautilus_metal.bench.saved import refresh, save
 from nautilus_metal.bench.table import as_values, environment, table
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.placement import Placement
-from nautilus_metal.engine.placement_measure import SIZES, WORK
+from nautilus_metal.engine.placement_measure import SIZES
 from nautilus_metal.engine.placement_store import cache_file, calibrate
 from nautilus_metal.errors import InputError
+from nautilus_metal.risk.pricing_work import ALL_WORK
 
 
 def run_bench(
@@ -125,10 +126,10 @@ def run_classic(device: str = "auto", quick: bool = False) -> int:
 def run_calibration(device: str = "auto") -> int:
     """Measure where work goes on this machine, store it, and print each choice with its reason."""
     with ComputeEngine(device) as engine:
-        found = calibrate(engine, fresh=True)
+        found = calibrate(engine, ALL_WORK, fresh=True)
         placement = Placement(engine.pool, found)
         print(f"{engine.device}: {found.device_name}, beside {found.cpu_name}")
-        for kind in WORK if found.times else ():
+        for kind in found.times:
             for size in SIZES:
                 print(f"  {placement.explain(engine, kind, size)}")
         if not found.times:

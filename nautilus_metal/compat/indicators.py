@@ -51,7 +51,7 @@ async def calculate_rsi_metal(
     bars = whole_bars("period", period)
 
     def work(history: Array) -> TechnicalIndicatorResult:
-        values, facts = _computed("rsi", rsi_history, history, bars)
+        values, facts = _computed("rsi", rsi_history, 1, history, bars)
         codes = np.where(values < low, _BUY, np.where(values > high, _SELL, _HOLD))
         last = _last(values)
         return TechnicalIndicatorResult(
@@ -93,7 +93,7 @@ async def calculate_macd_metal(
     bars = macd_bars(fast_period, slow_period, signal_period)
 
     def work(history: Array) -> TechnicalIndicatorResult:
-        (line, signal, histogram), facts = _computed("macd", macd_history, history, bars)
+        (line, signal, histogram), facts = _computed("macd", macd_history, 3, history, bars)
         before = _shifted(histogram)
         up, down = (histogram > 0) & (before <= 0), (histogram < 0) & (before >= 0)
         last = _last(histogram)
@@ -141,7 +141,7 @@ async def calculate_bollinger_bands_metal(
     bars, width = whole_bars("period", period), band_width(std_dev_multiplier)
 
     def work(history: Array) -> TechnicalIndicatorResult:
-        bands, facts = _computed("bollinger_bands", bollinger_history, history, (bars, width))
+        bands, facts = _computed("bollinger_bands", bollinger_history, 5, history, (bars, width))
         codes = np.where(history < bands.lower, _BUY, np.where(history > bands.upper, _SELL, _HOLD))
         last = _last(bands.percent_b)
         return TechnicalIndicatorResult(
@@ -161,9 +161,11 @@ async def calculate_bollinger_bands_metal(
     return await in_background(lambda: work(_history(prices)))
 
 
-def _computed(name: str, compute: Callable[..., Any], history: Array, settings: Any) -> tuple[Any, dict[str, Any]]:
-    """What a function of `engine.histories` makes of a history, and what made it."""
-    chosen = metal_device_manager.place(_WORKLOAD, "series", history.size)
+def _computed(
+    name: str, compute: Callable[..., Any], outputs: int, history: Array, settings: Any
+) -> tuple[Any, dict[str, Any]]:
+    """What a function of `engine.histories` makes of a history, so many values for each price, and what made it."""
+    chosen = metal_device_manager.place(_WORKLOAD, "series", outputs * history.size)
     asked = metal_device_manager.config.workload(_WORKLOAD).precision
 
     def work(engine: ComputeEngine) -> tuple[Any, torch.dtype]:

@@ -78,7 +78,7 @@ class MetalDeviceManager:
         workload : str
             A key of `config.WORKLOADS`, whose settings count.
         kind : str
-            What the work is like, a key of `placement_measure.WORK`.
+            What the work is like, a key of `risk.pricing_work.ALL_WORK`.
         elements : int
             Size of its largest tensor.
         """

@@ -9,8 +9,12 @@ from nautilus_metal.compat.results import OptionsPricingResult, made_by
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels.implied_volatility import implied_volatility
 from nautilus_metal.risk.pricing import OptionPrice, price_option
+from nautilus_metal.risk.pricing_placement import simulation_work
+from nautilus_metal.risk.pricing_terms import checked_terms
 
 _WORKLOAD = "monte_carlo"
+_MARKET = ("spot", "volatility", "dividend_yield", "rate", "expiry")
+_NOT_OF_THE_CONTRACT = ("kind", "style", "strike", "model", "num_simulations", "sampler", "seed", "method", "backend")
 _GREEKS = ("delta", "gamma", "vega", "theta", "rho")
 
 
@@ -90,9 +94,8 @@ async def price_option_metal(
 
 def _priced(terms: Mapping[str, Any]) -> OptionsPricingResult:
     manager = metal_device_manager
-    paths = terms["num_simulations"]
-    chosen = manager.place(_WORKLOAD, "revaluation", paths if isinstance(paths, int) else 1)
     sampler = terms["sampler"] or manager.config.workload(_WORKLOAD).sampler
+    chosen = manager.place(_WORKLOAD, *_work(terms, sampler))
     found, done = manager.run(
         "price_option",
         chosen,
@@ -113,6 +116,15 @@ def _priced(terms: Mapping[str, Any]) -> OptionsPricingResult:
         seed=found.seed,
         **made_by(done, found.precision),  # type: ignore[arg-type]
     )
+
+
+def _work(terms: Mapping[str, Any], sampler: str) -> tuple[str, int]:
+    """Kind and size of the simulation that is asked for."""
+    market = {name: terms[name] for name in _MARKET}
+    contract = {name: value for name, value in terms.items() if name not in (*_MARKET, *_NOT_OF_THE_CONTRACT)}
+    model, paths = terms.get("model", "black_scholes"), terms["num_simulations"]
+    checked = checked_terms(terms["kind"], terms["style"], market, terms["strike"], model, contract, batch=False)
+    return simulation_work(checked, paths if isinstance(paths, int) else 1, sampler)
 
 
 def _implied(found: OptionPrice, terms: Mapping[str, Any]) -> float | None:

@@ -4,7 +4,7 @@ In float64 (CPU, CUDA) the figures are those of the streaming indicators to 1e-9
 only, an RSI is within 5e-3 (of 100), a MACD and a band within 1e-3 of the scale of the moves, over 3,000 bars.
 
 Every function takes the `dtype` to compute in, the engine's `exact_dtype` by default, and refuses a price that is not
-finite with an `InputError`.
+finite with an `InputError`. Without an engine they run where `placement` puts so many values that come back.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from torch import Tensor
 from nautilus_metal.engine.compute import ComputeEngine
 from nautilus_metal.engine.fused_histories import fused_history, fused_once
 from nautilus_metal.engine.fused_scans import fused_macd, fused_rsi
+from nautilus_metal.engine.placement import placed
 from nautilus_metal.engine.series import Kernel, evaluate, level
 from nautilus_metal.engine.shared import shared_engine
 from nautilus_metal.kernels.bollinger import BandMoments, BollingerValues, bollinger_bands, bollinger_moments
@@ -36,6 +37,7 @@ def rsi_history(
 ) -> Array:
     """RSI of each series; with a sequence of periods, a leading axis of them."""
     settings: Any = (periods,) if isinstance(periods, int) else [(period,) for period in periods]
+    engine = _placed(engine, history, 1, settings)
     fused = _fused("rsi", history, settings, _is_one(settings), engine, dtype)
     if fused is None:
         return evaluate(lambda x, some: (fused_rsi(x, some),), finite(history), periods, engine, dtype)[0]
@@ -49,6 +51,7 @@ def macd_history(
     dtype: torch.dtype | None = None,
 ) -> MacdValues:
     """MACD of each series; with a sequence of (fast, slow, signal), a leading axis of them."""
+    engine = _placed(engine, history, len(MacdValues._fields), settings)
     fused = _fused("macd", history, settings, _is_one(settings), engine, dtype)
     if fused is None:
         return MacdValues(*evaluate(fused_macd, finite(history), settings, engine, dtype))
@@ -63,6 +66,7 @@ def bollinger_history(
 ) -> BollingerValues:
     """Bollinger bands of each series; with a sequence of (period, k), a leading axis of them."""
     one = _is_one(settings)
+    engine = _placed(engine, history, len(BollingerValues._fields), settings)
     fused = _fused("bollinger", history, settings, one, engine, dtype)
     if fused is None:
         finite(history)
@@ -92,13 +96,17 @@ def _moments(period: int, prices: Tensor, _: Any) -> BandMoments:
     return bollinger_moments(prices, period)
 
 
+def _placed(engine: ComputeEngine | None, history: Array, outputs: int, settings: Sequence[Any]) -> ComputeEngine:
+    return placed(engine, "series", history.size * outputs * (1 if _is_one(settings) else len(settings)))
+
+
 def _is_one(settings: Sequence[Any]) -> bool:
     """Whether these are the numbers of one setting, and not a sequence of settings."""
     return len(settings) > 0 and isinstance(settings[0], int)
 
 
 def _fused(
-    name: str, history: Array, settings: Any, one: bool, engine: ComputeEngine | None, dtype: torch.dtype | None
+    name: str, history: Array, settings: Any, one: bool, engine: ComputeEngine, dtype: torch.dtype | None
 ) -> tuple[Array, ...] | None:
     if dtype == torch.float32:
         return None

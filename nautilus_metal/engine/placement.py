@@ -2,6 +2,7 @@
 
 import math
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,9 +12,10 @@ import torch
 from nautilus_metal.engine.compute import ComputeEngine
 from nautilus_metal.engine.governor import cpu_of
 from nautilus_metal.engine.hardware import Conditions
-from nautilus_metal.engine.placement_measure import ALONE, SIZES, WORK, Calibration
+from nautilus_metal.engine.placement_measure import ALONE, SIZES, Calibration, Work
 from nautilus_metal.engine.placement_store import calibrate, load
 from nautilus_metal.engine.pool import MemoryPool
+from nautilus_metal.engine.shared import shared_engine
 from nautilus_metal.engine.threads import SMALL
 from nautilus_metal.errors import InputError
 
@@ -95,7 +97,7 @@ def measured_times(calibration: Calibration, kind: str, elements: int) -> tuple[
         If `kind` was not measured.
     """
     if kind not in calibration.times:
-        raise InputError(f"`kind` must be one of {', '.join(map(repr, WORK))}, was {kind!r}")
+        raise InputError(f"`kind` must be one of {', '.join(map(repr, calibration.times))}, was {kind!r}")
     alike = elements if elements >= SMALL else min(elements, ALONE)  # the CPU's threads make a step between the two
     size, times = math.log(max(1, alike)), calibration.times[kind]
     cpu, device = (math.exp(np.interp(size, _LOG_SIZES, np.log(times[where]))) for where in ("cpu", "device"))
@@ -206,7 +208,7 @@ class Placement:
         engine : ComputeEngine
             On the device.
         kind : str, optional
-            A key of `placement_measure.WORK`; without one the size does not matter.
+            Of a `Work` that was measured (`crossover` tells its own); without one the size does not matter.
         elements : int
             Size of its largest tensor.
         forced : bool
@@ -227,7 +229,7 @@ class Placement:
         """Say what `choose` does with the same arguments, and why."""
         stays, reason = self._decide(kind, elements, forced)
         device = str((engine if stays else cpu_of(engine)).device)
-        if kind is None or self.calibration is None or not self.calibration.times:
+        if kind is None or self.calibration is None or kind not in self.calibration.times:
             return Choice(kind, elements, device, reason)
         return Choice(kind, elements, device, reason, *measured_times(self.calibration, kind, elements))
 
@@ -240,7 +242,7 @@ class Placement:
             return False, f"{self.conditions}: {self.mode.says}"
         if kind is None:
             return True, "the size of such work does not matter"
-        if self.calibration is None or not self.calibration.times:
+        if self.calibration is None or kind not in self.calibration.times:
             return True, "nothing was measured against it here"
         gain = speedup(self.calibration, kind, elements)
         ahead = f"the device is {gain:.2f} times as fast as the CPU"
@@ -251,24 +253,45 @@ _lock = threading.Lock()
 _placements: dict[torch.device, Placement] = {}
 
 
-def shared_placement(engine: ComputeEngine, measure: bool = False) -> Placement:
+def shared_placement(engine: ComputeEngine, measure: Mapping[str, Work] | None = None) -> Placement:
     """The placement of an engine's device that the process shares, made on first use.
 
     Parameters
     ----------
     engine : ComputeEngine
         One of `shared_engine`: its pool is the device's.
-    measure : bool
-        Whether to measure now, for a few seconds, where this user has no calibration of the device on disk; else
-        the size of work does not matter until somebody measures. Of the CPU alone there is nothing to measure.
+    measure : mapping of str to Work, optional
+        What to measure now, for some seconds, as far as this user has no calibration of the device on disk that
+        knows it; else the size of work does not matter until somebody measures. Of the CPU alone there is nothing
+        to measure.
     """
     with _lock:
         if engine.device not in _placements:
             _placements[engine.device] = Placement(engine.pool, load(engine))
         found = _placements[engine.device]
-        if measure and found.calibration is None and engine.device.type != "cpu":
-            found.calibration = calibrate(engine)
+        if measure and engine.device.type != "cpu" and not _knows(found.calibration, measure):
+            found.calibration = calibrate(engine, measure)
         return found
+
+
+def _knows(calibration: Calibration | None, work: Mapping[str, Work]) -> bool:
+    return calibration is not None and calibration.times.keys() >= work.keys()
+
+
+def placed(engine: ComputeEngine | None, kind: str, elements: int) -> ComputeEngine:
+    """Where a function does a piece of work: on the engine that its user named, else where the process puts it.
+
+    Parameters
+    ----------
+    engine : ComputeEngine or None
+        The user's.
+    kind, elements
+        As for `Placement.choose`.
+    """
+    if engine is not None:
+        return engine
+    shared = shared_engine()
+    return shared if shared.device.type == "cpu" else shared_placement(shared).choose(shared, kind, elements)
 
 
 def explain(engine: ComputeEngine, kind: str | None = None, elements: int = 0, forced: bool = False) -> Choice:

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,12 +13,7 @@ import torch
 from nautilus_metal.engine.compute import ComputeEngine
 from nautilus_metal.engine.devices import KINDS
 from nautilus_metal.engine.governor import cpu_of, room
-from nautilus_metal.engine.precision import whole_products
 from nautilus_metal.engine.threads import SMALL, threads_for
-from nautilus_metal.kernels.averages import exponential_average
-from nautilus_metal.kernels.black_scholes import price
-from nautilus_metal.kernels.scenarios import linear_losses
-from nautilus_metal.kernels.tail import largest
 
 ALONE = SMALL - 2**12  # the largest measured size that one thread of the CPU does
 SIZES = (2**12, 2**15, 2**18, ALONE, SMALL, 2**24)  # elements of the largest tensor of a piece of work
@@ -25,8 +21,6 @@ _COPY_BYTES = 2**27  # more than the caches of CPUs and GPUs hold
 _MATMUL = (256, 4096)  # smallest and largest order of the square matrices
 _ENOUGH = 0.02  # seconds that a matrix product must take to be measured
 _LAUNCHES = 200
-_ROWS = 32
-_STEPS, _WIDTH = 32, 32  # of a recurrent network: its smallest piece of work is then one window
 
 
 @dataclass(frozen=True)
@@ -50,7 +44,7 @@ class Calibration:
     round_trip : float
         Microseconds for one operator whose result the host waits for.
     times : dict
-        By kind of work (`WORK`): seconds on "cpu" and "device" for each of `SIZES`; empty for the CPU.
+        By kind of work (`Work`): seconds on "cpu" and "device" for each of `SIZES`; empty for the CPU.
     """
 
     device: str
@@ -77,64 +71,28 @@ class Work:
         Its key.
     prepare : callable
         ``prepare(engine, elements)`` returns the work as a call without arguments, its result on the host.
+    own_threads : bool
+        Whether it finds out by itself how many threads of the CPU it is worth.
     """
 
     name: str
     prepare: Callable[[ComputeEngine, int], Callable[[], Any]]
+    own_threads: bool = False
+
+    def threads(self, elements: int) -> AbstractContextManager[None]:
+        """The threads that a piece of the work gets while this is entered."""
+        return nullcontext() if self.own_threads else threads_for(elements)
 
 
-def _losses(engine: ComputeEngine, elements: int) -> Callable[[], Any]:
-    """The tail of a linear book's scenario losses; the normals are on the device already."""
-    scenarios = elements // _ROWS
-    factors = engine.upload(torch.randn(_ROWS, scenarios, generator=torch.Generator().manual_seed(1)))
-    net = engine.upload(torch.ones(_ROWS))
-    return lambda: engine.download(largest(linear_losses(net, 0.0, factors, None), max(1, scenarios // 50))[0])
-
-
-def _revaluation(engine: ComputeEngine, elements: int) -> Callable[[], Any]:
-    """Black-Scholes prices of one option at many spots that are on the device already."""
-    spot = engine.upload(torch.linspace(50.0, 150.0, elements))
-    return lambda: engine.download(price(spot, 100.0, 0.5, 0.02, 0.2).sum())
-
-
-def _series(engine: ComputeEngine, elements: int) -> Callable[[], Any]:
-    """Exponential averages of histories that come from the host and go back."""
-    history = torch.linspace(50.0, 150.0, elements).view(_ROWS, -1)
-    return lambda: engine.download(exponential_average(engine.upload(history), 0.9))
-
-
-def _recurrent(engine: ComputeEngine, elements: int) -> Callable[[], Any]:
-    """An LSTM over windows from the host, to its last state: the gates of all steps are the largest tensor."""
-    windows = torch.linspace(-1.0, 1.0, elements // 4).view(-1, _STEPS, _WIDTH)
-    with torch.random.fork_rng(devices=[]):  # the user's own random numbers go on as if nothing had been made
-        torch.manual_seed(1)
-        network = torch.nn.LSTM(_WIDTH, _WIDTH, batch_first=True).requires_grad_(False).to(engine.device)
-
-    def work() -> Any:
-        with whole_products(engine.device):
-            return engine.download(network(engine.upload(windows, torch.float32))[0][:, -1])
-
-    return work
-
-
-WORK: dict[str, Work] = {
-    row.name: row
-    for row in (
-        Work("losses", _losses),
-        Work("revaluation", _revaluation),
-        Work("series", _series),
-        Work("recurrent", _recurrent),
-    )
-}
-
-
-def measure(engine: ComputeEngine) -> Calibration:
-    """Calibrate a device against the CPU beside it; a few seconds at most.
+def measure(engine: ComputeEngine, work: Mapping[str, Work]) -> Calibration:
+    """Calibrate a device against the CPU beside it; some seconds.
 
     Parameters
     ----------
     engine : ComputeEngine
         On the device.
+    work : mapping of str to Work
+        Kinds of work to compare the two by.
 
     Returns
     -------
@@ -153,7 +111,7 @@ def measure(engine: ComputeEngine) -> Calibration:
         matmul=matmul_rate(engine),
         launch=launch_time(engine),
         round_trip=_round_trip(engine),
-        times={} if on_cpu else {name: _times(engine, row) for name, row in WORK.items()},
+        times={} if on_cpu else work_times(engine, work),
     )
 
 
@@ -237,10 +195,19 @@ def _round_trip(engine: ComputeEngine) -> float:
     return shortest(lambda: (few + 1.0).item(), engine.synchronize, repeats=50) * 1e6
 
 
+def work_times(engine: ComputeEngine, work: Mapping[str, Work]) -> dict[str, dict[str, list[float]]]:
+    """Seconds that kinds of work take for each of `SIZES`, as `Calibration.times`.
+
+    The largest size is the first: what is compiled once a machine, or a process, is compiled there.
+    """
+    return {name: _times(engine, row) for name, row in work.items()}
+
+
 def _times(engine: ComputeEngine, row: Work) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {"cpu": [], "device": []}
-    for size in SIZES:
-        for name, where in (("cpu", cpu_of(engine)), ("device", engine)):
-            with threads_for(size):
-                found[name].append(shortest(row.prepare(where, size), where.synchronize))
+    places = {"cpu": cpu_of(engine), "device": engine}
+    found: dict[str, list[float]] = {name: [] for name in places}
+    for size in reversed(SIZES):
+        for name, where in places.items():
+            with row.threads(size):
+                found[name].insert(0, shortest(row.prepare(where, size), where.synchronize))
     return found

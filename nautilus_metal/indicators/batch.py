@@ -8,8 +8,8 @@ import numpy as np
 
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.fused_histories import Wanted, fill_histories
+from nautilus_metal.engine.placement import placed
 from nautilus_metal.engine.pool_arrays import result_array
-from nautilus_metal.engine.shared import shared_engine
 from nautilus_metal.errors import InputError
 from nautilus_metal.indicators.histories import Array
 from nautilus_metal.indicators.kinds import KINDS, Settings
@@ -36,7 +36,7 @@ def compute_histories(
     out : dict or None
         Where to, see `check_outputs`; new arrays where None.
     engine : ComputeEngine or None
-        The process's shared engine by default.
+        Where `placement` puts so many values that come back, by default.
 
     Returns
     -------
@@ -48,7 +48,9 @@ def compute_histories(
     InputError
         If a price is not finite; `out` then is of no use.
     """
-    made = _new_outputs(chosen, history.shape, engine or shared_engine()) if out is None else out
+    outputs = sum(len(KINDS[kind].outputs) for kind, _ in chosen.values())
+    engine = placed(engine, "series", history.size * outputs)
+    made = _new_outputs(chosen, history.shape, engine) if out is None else out
     wanted = [Wanted(kind, given, _arrays(made[name])) for name, (kind, given) in chosen.items()]
     if fill_histories(history, wanted, engine):
         return made

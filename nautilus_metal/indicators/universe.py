@@ -31,7 +31,8 @@ class IndicatorUniverse:
     names : sequence of str
         Indicators such as "rsi(14)", "macd(12,26,9)" and "bollinger(20,2)".
     engine : ComputeEngine, optional
-        For `compute` and `sweep`; the process's shared engine by default. Streaming state stays on the host.
+        For `compute` and `sweep`; without one they run where `engine.placement` puts them. Streaming state
+        stays on the host.
 
     Attributes
     ----------

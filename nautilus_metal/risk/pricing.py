@@ -11,8 +11,9 @@ from nautilus_metal.errors import InputError
 from nautilus_metal.risk.pricing_checks import choice, whole
 from nautilus_metal.risk.pricing_mlx import BACKENDS, check_mlx
 from nautilus_metal.risk.pricing_monte_carlo import SAMPLERS
+from nautilus_metal.risk.pricing_placement import simulating_engine
 from nautilus_metal.risk.pricing_result import OptionPrice, OptionPrices, priced
-from nautilus_metal.risk.pricing_routes import METHODS, Request, find_route
+from nautilus_metal.risk.pricing_routes import METHODS, Request, best_method, find_route
 from nautilus_metal.risk.pricing_terms import Terms, checked_terms
 
 __all__ = ["OptionPrice", "OptionPrices", "price_option", "price_options"]
@@ -75,7 +76,8 @@ def price_option(
     seed : int
         Of the random numbers.
     engine : ComputeEngine, optional
-        Where to compute; the process' shared engine if not given.
+        Where to compute. If it is not given a simulation runs where `engine.placement` puts it, which
+        `nautilus-metal bench --calibrate` measures.
     method : {"auto", "monte_carlo", "closed_form", "lattice"}
         "auto" is a simulation if `num_simulations` or `sampler` is given, and else the best answer there is: the
         closed form of European, digital and geometric Asian options, the lattice for American and Bermudan ones under
@@ -223,10 +225,13 @@ def _prices(
     seed = whole("seed", how.seed, 0)
     terms = checked_terms(kind, style, market, strike, model, contract, batch)
     if how.backend == "mlx":
-        request, simulated = _through_mlx(terms, paths, sampler, seed, how), True
+        method, request = "monte_carlo", _through_mlx(terms, paths, sampler, seed, how)
     else:
-        request = Request(terms, paths, sampler, seed, how.engine or shared_engine())
-    route = find_route(how.method, request, simulated)
+        method = best_method(how.method, terms, simulated)
+        places = method == "monte_carlo" and how.engine is None
+        engine = simulating_engine(terms, paths, sampler) if places else how.engine or shared_engine()
+        request = Request(terms, paths, sampler, seed, engine)
+    route = find_route(method, request)
     request.engine.synchronize()
     return priced(request, route, started)
 

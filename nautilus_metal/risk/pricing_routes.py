@@ -73,18 +73,27 @@ class Request:
         return replace(self, terms=self.terms.take(index))
 
 
-def find_route(method: str, request: Request, simulated: bool) -> Route:
-    """Price contracts by a method, one of `METHODS`.
+def best_method(method: str, terms: Terms, simulated: bool) -> str:
+    """Name the method that one of `METHODS` stands for.
+
+    "auto" is Monte Carlo if arguments of a simulation were given, else closed form or lattice where there is one.
+    """
+    if method != "auto" or simulated:
+        return "monte_carlo" if method == "auto" else method
+    if _form(terms) is not None:
+        return "closed_form"
+    return "lattice" if terms.style in EARLY and terms.model == "black_scholes" else "monte_carlo"
+
+
+def find_route(method: str, request: Request) -> Route:
+    """Price contracts by a method.
 
     Parameters
     ----------
     method : str
-        "auto" is Monte Carlo if that is what the other arguments are for, else closed form or lattice where there is
-        one.
+        As `best_method` names it.
     request : Request
         The contracts.
-    simulated : bool
-        Whether arguments of a simulation were given.
 
     Raises
     ------
@@ -92,8 +101,6 @@ def find_route(method: str, request: Request, simulated: bool) -> Route:
         If the method does not cover the contracts.
     """
     terms = request.terms
-    if method == "auto":
-        method = "monte_carlo" if simulated else _best(terms)
     certain = terms.certain
     settled = _settled(terms, certain)
     wrong = certain & ~settled
@@ -125,12 +132,6 @@ def _settlement(request: Request) -> Route:
     price, rate, years = form(terms.inputs).numpy(), terms.inputs.rate.numpy(), terms.inputs.expiry.numpy()
     flat = dict.fromkeys(("delta", "gamma", "vega"), np.zeros_like(price))
     return _exact({"price": price, **flat, "theta": rate * price, "rho": -years * price}, "closed_form")
-
-
-def _best(terms: Terms) -> str:
-    if _form(terms) is not None:
-        return "closed_form"
-    return "lattice" if terms.style in EARLY and terms.model == "black_scholes" else "monte_carlo"
 
 
 def _simulated(request: Request) -> Route:

@@ -17,8 +17,9 @@ from nautilus_metal.bench.rates import Rates, measure_rates
 from nautilus_metal.bench.runner import FULL, _Pair
 from nautilus_metal.bench.table import as_values
 from nautilus_metal.engine import ComputeEngine
-from nautilus_metal.engine.placement_measure import SIZES, WORK, Calibration
+from nautilus_metal.engine.placement_measure import SIZES, Calibration
 from nautilus_metal.errors import InputError
+from nautilus_metal.risk.pricing_work import ALL_WORK
 
 
 @pytest.fixture
@@ -154,7 +155,10 @@ def test_the_worst_of_the_choices_is_told(host):
     remark = CASES["placement_losses"].remark
     words = "the choice takes at most {} times as long as the best (8,192 elements)"
     assert remark(results, host) == "placement_losses: " + words.format("1.25")
-    assert remark([measured("threads_series", "one thread", 8_192, 1.4)], host).endswith(words.format("1.00"))
+    same = [measured("placement_losses", "always the CPU", 65_536, 0.5), *results]  # the host's choice, timed again
+    assert remark(same, host) == remark(results, host)
+    threads = CASES["threads_losses"].remark([measured("threads_losses", "one thread", 8_192, 1.4)], host)
+    assert threads == "threads_losses: " + words.format("1.00")
     assert remark([measured("placement_losses", "always the CPU", 8_192, None)], host) is None
 
 
@@ -366,11 +370,11 @@ def test_a_calibration_says_where_each_kind_and_size_goes(monkeypatch, capsys):
     found = Calibration(
         device="mps", device_name="Apple M4 Max GPU (Metal)", cpu_name="Apple M4 Max", torch="2.15.0",
         measured="2026-11-22T12:00:00+00:00", copy_to_device=50.0, copy_from_device=40.0, copy_within=400.0,
-        matmul=13_000.0, launch=8.0, round_trip=150.0, times=dict.fromkeys(WORK, row),
+        matmul=13_000.0, launch=8.0, round_trip=150.0, times=dict.fromkeys(ALL_WORK, row),
     )  # fmt: skip
-    monkeypatch.setattr("nautilus_metal.bench.command.calibrate", lambda engine, fresh: found)
+    monkeypatch.setattr("nautilus_metal.bench.command.calibrate", lambda engine, work, fresh: found)
     assert run_calibration("cpu") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + len(WORK) * len(SIZES)
+    assert len(lines) == 2 + len(ALL_WORK) * len(SIZES)
     assert "losses of 4,096 elements: cpu, because the device is 0.01 times as fast" in lines[1]
     assert lines[1].endswith("(0.01 ms on the CPU, 1 on the device)")

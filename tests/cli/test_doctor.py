@@ -10,8 +10,9 @@ from nautilus_metal import __version__
 from nautilus_metal.cli import doctor_facts, main
 from nautilus_metal.engine import ComputeEngine, placement_store
 from nautilus_metal.engine.hardware import Conditions
-from nautilus_metal.engine.placement_measure import SIZES, WORK, Calibration, identify
+from nautilus_metal.engine.placement_measure import SIZES, Calibration, Work, identify
 from nautilus_metal.errors import DeviceError
+from nautilus_metal.risk.pricing_work import ALL_WORK
 
 KEYS = {
     "schema", "nautilus_metal", "python", "system", "versions", "extras", "devices", "device", "conditions", "memory",
@@ -33,11 +34,11 @@ def cache(monkeypatch, tmp_path):
 def as_a_gpu(monkeypatch):
     """Measure nothing, and answer what a GPU would."""
 
-    def measure(engine: ComputeEngine) -> Calibration:
+    def measure(engine: ComputeEngine, work: dict[str, Work]) -> Calibration:
         row = {"cpu": [1e-5, 1e-4, 1e-3, 1e-2, 1e-2, 1e-1], "device": [2e-4] * len(SIZES)}
         return Calibration(
             **identify(engine), measured="2026-11-22T12:00:00+00:00", copy_to_device=48.5, copy_from_device=40.25,
-            copy_within=1234.5, matmul=13_000.0, launch=8.0, round_trip=150.0, times=dict.fromkeys(WORK, row),
+            copy_within=1234.5, matmul=13_000.0, launch=8.0, round_trip=150.0, times=dict.fromkeys(work, row),
         )
 
     monkeypatch.setattr(placement_store, "measure", measure)
@@ -73,13 +74,13 @@ def test_the_json_of_this_machine(capsys, cache):
     measured = facts["calibration"]
     assert set(measured) == set(Calibration.__dataclass_fields__)
     assert all(math.isfinite(measured[key]) and measured[key] > 0 for key in ("copy_within", "matmul", "launch"))
-    assert [row["kind"] for row in facts["placement"]] == (list(WORK) if facts["device"] != "cpu" else [])
+    assert [row["kind"] for row in facts["placement"]] == (list(ALL_WORK) if facts["device"] != "cpu" else [])
     assert len(list((cache / "nautilus_metal").glob("calibration-*.json"))) == 1, "kept for the placement"
 
 
 def test_a_gpus_placement_is_a_table(capsys, as_a_gpu):
     facts = facts_of(capsys, "--device", "cpu")
-    assert [row["kind"] for row in facts["placement"]] == list(WORK)
+    assert [row["kind"] for row in facts["placement"]] == list(ALL_WORK)
     assert all(row["elements"] == list(SIZES) for row in facts["placement"])
     assert all(SIZES[1] < row["device_from"] < SIZES[2] for row in facts["placement"])
     assert main(["doctor", "--device", "cpu"]) == 0
@@ -144,7 +145,7 @@ def test_a_device_that_computes_wrongly_is_said_and_not_measured(capsys, monkeyp
 
 
 def test_a_device_that_fails_while_it_is_measured_has_no_figures(capsys, monkeypatch):
-    def fail(_: ComputeEngine) -> None:
+    def fail(*_: object) -> None:
         raise torch.OutOfMemoryError("MPS backend out of memory")
 
     monkeypatch.setattr(placement_store, "measure", fail)

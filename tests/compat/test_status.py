@@ -30,8 +30,9 @@ from nautilus_metal.compat.manager import placed
 from nautilus_metal.engine.governor import room
 from nautilus_metal.engine.hardware import Conditions, describe
 from nautilus_metal.engine.placement import Placement
-from nautilus_metal.engine.placement_measure import SIZES, WORK, Calibration
+from nautilus_metal.engine.placement_measure import SIZES, Calibration
 from nautilus_metal.errors import InputError
+from nautilus_metal.risk.pricing_work import ALL_WORK
 
 
 def test_initializing_says_what_is_here(device):
@@ -199,7 +200,7 @@ def gpu() -> types.SimpleNamespace:
 
 
 def calibrated(times_faster: float) -> Placement:
-    times = {name: {"cpu": [1.0] * len(SIZES), "device": [1.0 / times_faster] * len(SIZES)} for name in WORK}
+    times = {name: {"cpu": [1.0] * len(SIZES), "device": [1.0 / times_faster] * len(SIZES)} for name in ALL_WORK}
     names = [field.name for field in dataclasses.fields(Calibration) if field.name != "times"]
     calibration = Calibration(**dict.fromkeys(names, 1.0), times=times)
     return Placement(types.SimpleNamespace(limit=lambda share: None), calibration)

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nautilus_trader.model.identifiers import InstrumentId
 
-from nautilus_metal.engine import fused_histories
+from nautilus_metal.engine import fused_histories, histories
 from nautilus_metal.errors import InputError
-from nautilus_metal.indicators import IndicatorUniverse, MetalBollingerBands, MetalMACD, MetalRSI, universe
+from nautilus_metal.indicators import IndicatorUniverse, MetalBollingerBands, MetalMACD, MetalRSI, batch, universe
 from nautilus_metal.indicators.kinds import canonical, parse
 
 NAMES = ["rsi(5)", "macd(3,6,4)", "bollinger(7,1.5)"]
@@ -184,6 +184,21 @@ def test_histories_on_every_device(engine):
     for name, got in computed.items():
         last = np.stack([got] if isinstance(got, np.ndarray) else got)[..., -1]
         np.testing.assert_allclose(last, outputs(made, name), rtol=tolerance, atol=tolerance)
+
+
+def test_histories_without_an_engine_go_where_placement_puts_all_that_comes_back(cpu, monkeypatch):
+    asked = []
+    for module in (batch, histories):
+        monkeypatch.setattr(module, "placed", lambda engine, *work: asked.append((engine, *work)) or cpu)
+    made = IndicatorUniverse(ids(), NAMES)
+    made.compute(walks())
+    assert asked[0] == (None, "series", 3 * 60 * 9)
+    asked.clear()
+    made.sweep("macd", prices=walks(), fast=[3, 4, 5], slow=[7, 8, 9])
+    assert asked == [(None, "series", 3 * 60 * 3 * 3)]
+    asked.clear()
+    IndicatorUniverse(ids(), NAMES, engine=cpu).compute(walks())
+    assert all(engine is cpu for engine, *_ in asked)
 
 
 def flat(computed):

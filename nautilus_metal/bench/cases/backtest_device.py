@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nautilus_metal.bench.case import Case, NothingToCompareError, Result
+from nautilus_metal.bench.cases.placement import ON_CPU, ON_DEVICE
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.placement import crossover
 from nautilus_metal.engine.placement_store import calibrate
+from nautilus_metal.risk.pricing_work import ALL_WORK
 
 ASSETS, HISTORY = 20, 30  # instruments, and days before the first report
 LEVELS = (0.95, 0.99)
 DAY = 86_400_000_000_000  # nanoseconds
-ON_CPU, ON_DEVICE = "always the CPU", "always the device"
 _AGREE = 2e-4  # of a figure, between float32 on two devices
 
 
@@ -33,7 +34,7 @@ Problem = dict[str, Run]  # by where the risk is computed
 def _prepare(engine: ComputeEngine, reports: int, scenarios: int) -> Problem:
     if engine.device.type == "cpu":
         raise NothingToCompareError("the CPU is the only device that is used here: there is nothing to choose")
-    calibrate(engine)  # what "auto" goes by, once for a user and a device
+    calibrate(engine, ALL_WORK)  # what "auto" goes by, once for a user and a device
     places = {"auto": "auto", ON_CPU: "cpu", ON_DEVICE: str(engine.device)}
     return {name: backtest(place, reports, scenarios) for name, place in places.items()}
 
@@ -170,7 +171,7 @@ def crossing(gained: Mapping[int, float]) -> float | None:
 def _remark(results: Sequence[Result], engine: ComputeEngine) -> str | None:
     if engine.device.type == "cpu":
         return None
-    gained, placed = gains(results), crossover(calibrate(engine), "losses")
+    gained, placed = gains(results), crossover(calibrate(engine, ALL_WORK), "losses")
     each = ", ".join(f"{gain:.2f} at {size:,}" for size, gain in gained.items())
     return (
         f"A backtest of {ASSETS} shares is faster on {engine.device} {_from(crossing(gained))} (times as fast as "

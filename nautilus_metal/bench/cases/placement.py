@@ -14,15 +14,17 @@ from nautilus_metal.bench.case import Case, NothingToCompareError, Result
 from nautilus_metal.engine import ComputeEngine, threads_for
 from nautilus_metal.engine.governor import cpu_of
 from nautilus_metal.engine.placement import Placement
-from nautilus_metal.engine.placement_measure import WORK
 from nautilus_metal.engine.placement_store import calibrate
+from nautilus_metal.risk.pricing_work import ALL_WORK
 
 _SIZES = (2**13, 2**16, 2**17, 2**19, 2**20, 2**22)  # none of the sizes that were measured
+ON_CPU, ON_DEVICE = "always the CPU", "always the device"
 
 
 class Problem(NamedTuple):
-    """The work where it was put, on the CPU and on the device, and its elements."""
+    """The kind of work, where it was put, on the CPU and on the device, and its elements."""
 
+    kind: str
     chosen: Callable[[], Any]
     on_cpu: Callable[[], Any]
     on_device: Callable[[], Any]
@@ -33,18 +35,31 @@ def _prepare(kind: str, engine: ComputeEngine, elements: int) -> Problem:
     if engine.device.type == "cpu":
         raise NothingToCompareError("the CPU is the only device that is used here: there is nothing to choose")
     cpu = cpu_of(engine)
-    chosen = Placement(engine.pool, calibrate(engine)).choose(engine, kind, elements)
-    made = {where: WORK[kind].prepare(where, elements) for where in (cpu, engine)}
-    return Problem(made[chosen], made[cpu], made[engine], elements)
+    made = {where: ALL_WORK[kind].prepare(where, elements) for where in (cpu, engine)}
+    return Problem(kind, made[_chosen(kind, engine, elements)], made[cpu], made[engine], elements)
+
+
+def _chosen(kind: str, engine: ComputeEngine, elements: int) -> ComputeEngine:
+    return Placement(engine.pool, calibrate(engine, ALL_WORK)).choose(engine, kind, elements)
 
 
 def _run(place: str, problem: Problem) -> Any:
-    with threads_for(problem.elements):
+    with ALL_WORK[problem.kind].threads(problem.elements):
         return getattr(problem, place)()
 
 
-def _check(_: Problem, ours: Any, theirs: Any) -> None:
+def _check(_: Any, ours: Any, theirs: Any) -> None:
     np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=1e-4, atol=1e-4)
+
+
+def _place_verdict(kind: str, results: Sequence[Result], engine: ComputeEngine) -> str | None:
+    """As `verdict`, of the place that was not chosen: the other peer is the choice itself, timed once more."""
+
+    def is_other(result: Result) -> bool:
+        on_cpu = _chosen(kind, engine, result.size["elements"]).device.type == "cpu"
+        return result.peer == (ON_DEVICE if on_cpu else ON_CPU)
+
+    return verdict([result for result in results if is_other(result)], engine)
 
 
 def verdict(results: Sequence[Result], _: ComputeEngine) -> str | None:
@@ -69,11 +84,11 @@ _PLACES = tuple(
         quick=({"elements": 2**12},),
         prepare=partial(_prepare, kind),
         ours=partial(_run, "chosen"),
-        peers={"always the CPU": partial(_run, "on_cpu"), "always the device": partial(_run, "on_device")},
+        peers={ON_CPU: partial(_run, "on_cpu"), ON_DEVICE: partial(_run, "on_device")},
         check=_check,
-        remark=verdict,
+        remark=partial(_place_verdict, kind),
     )
-    for kind in WORK
+    for kind in ALL_WORK
 )
 
 
@@ -88,7 +103,7 @@ class _Threads(NamedTuple):
 def _prepare_threads(kind: str, engine: ComputeEngine, elements: int) -> _Threads:
     if torch.get_num_threads() == 1:
         raise NothingToCompareError("torch has a single thread here: there is nothing to choose")
-    return _Threads(WORK[kind].prepare(cpu_of(engine), elements), elements, torch.get_num_threads())
+    return _Threads(ALL_WORK[kind].prepare(cpu_of(engine), elements), elements, torch.get_num_threads())
 
 
 def _by(threads: int | None, problem: _Threads) -> Any:
@@ -117,6 +132,7 @@ _THREADS = tuple(
         check=_check,
         remark=verdict,
     )
-    for kind in WORK
+    for kind, work in ALL_WORK.items()
+    if not work.own_threads
 )
 CASES = (*_PLACES, *_THREADS)
