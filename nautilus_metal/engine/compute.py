@@ -179,20 +179,32 @@ class ComputeEngine:
         shared = moved.untyped_storage().data_ptr() == source.untyped_storage().data_ptr()
         return moved.clone() if shared else moved
 
-    def download(self, tensor: torch.Tensor) -> np.ndarray:
+    def download(self, tensor: torch.Tensor, out: np.ndarray | None = None) -> np.ndarray:
         """Copy a tensor to the host in one transfer.
 
         Parameters
         ----------
         tensor : torch.Tensor
             Any real tensor.
+        out : numpy.ndarray, optional
+            Where to: float64, of the same shape, C-contiguous; a new array by default.
 
         Returns
         -------
         numpy.ndarray
             float64, of the same shape, sharing no memory with `tensor`.
+
+        Raises
+        ------
+        InputError
+            If `out` is of another type or shape.
         """
         self._check_open()
+        if out is not None:
+            if out.dtype != np.float64 or out.shape != tensor.shape:
+                raise InputError(f"`out` must be float64 of {tuple(tensor.shape)}, was {out.dtype} of {out.shape}")
+            torch.from_numpy(out).copy_(tensor.detach() if tensor.dtype == torch.float64 else tensor.detach().cpu())
+            return out
         return tensor.detach().to("cpu").to(torch.float64, copy=tensor.is_cpu).contiguous().numpy()
 
     def status(self) -> dict[str, Any]:

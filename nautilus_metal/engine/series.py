@@ -64,7 +64,10 @@ def evaluate(
         for start in range(0, max(1, len(rows)), per_call):
             with torch.inference_mode():
                 tensor = engine.upload(rows[start : start + per_call], dtype=dtype)
-                parts.append(_on_host(torch.stack(tuple(kernel(tensor, chosen))), engine))
+                made = torch.stack(tuple(kernel(tensor, chosen)))
+                # From another device into memory that earlier results left; on the CPU a copy alone.
+                out = None if made.is_cpu else result_array(cpu_of(engine).pool, tuple(made.shape))
+                parts.append(engine.download(made, out))
         return _joined(parts, axis=-2)
 
     with threads_for(history.size * (len(settings) if several else 1)):
@@ -73,15 +76,6 @@ def evaluate(
         else:
             out = run(settings)
     return out.reshape(out.shape[:-2] + history.shape)
-
-
-def _on_host(values: Tensor, engine: ComputeEngine) -> Array:
-    """As `ComputeEngine.download`, into memory that earlier results left where they come from another device."""
-    if engine.device.type == "cpu":
-        return engine.download(values)
-    made = result_array(cpu_of(engine).pool, tuple(values.shape))
-    torch.from_numpy(made).copy_(values if values.dtype == torch.float64 else values.cpu())
-    return made
 
 
 def _joined(parts: list[Array], axis: int) -> Array:

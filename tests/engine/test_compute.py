@@ -117,6 +117,23 @@ def test_uploads_and_downloads_share_no_memory(engine):
     assert float(exact.sum()) == 3
 
 
+def test_download_into_an_array(engine):
+    values = np.linspace(-3, 5, 12).reshape(3, 4)
+    out = np.zeros((3, 4))
+    for tensor in (engine.upload(values), engine.upload(values.T).T, engine.upload(values, engine.exact_dtype)):
+        out[:] = 0.0
+        assert engine.download(tensor, out) is out
+        np.testing.assert_array_equal(out, engine.download(tensor))
+    tensor.zero_()
+    assert out.any()
+
+
+@pytest.mark.parametrize("out", [np.zeros(4), np.zeros((3, 4), np.float32), np.zeros((4, 3))], ids=str)
+def test_download_refuses_an_array_of_another_kind(engine, out):
+    with pytest.raises(InputError, match=r"`out` must be float64 of \(3, 4\), was float"):
+        engine.download(engine.upload(np.ones((3, 4))), out)
+
+
 def test_upload_of_a_read_only_array_neither_warns_nor_shares(recwarn, engine):
     source = np.ones(3, np.float32)
     source.flags.writeable = False
