@@ -14,7 +14,7 @@ from nautilus_metal.kernels.normals import direction_numbers
 
 Array = NDArray[np.float64]
 
-PIECE = 1 << 18  # numbers that a thread makes at a time
+PIECE = 1 << 16  # numbers that a thread makes at a time
 WORK = 8  # elements of plain arithmetic that a number is worth
 SOURCES = {"pseudo": PSEUDO, "antithetic": PSEUDO, "sobol": SOBOL, "fast": QUICK}
 _NEVER = 1e30  # an exercise boundary that no price passes

@@ -13,6 +13,7 @@ from nautilus_metal.engine.fused_paths import PIECE, SOURCES, WORK
 from nautilus_metal.engine.threads import share
 from nautilus_metal.kernels import black_scholes
 from nautilus_metal.kernels.counter_normals import counter_normals
+from nautilus_metal.kernels.fused_paths import WIDTHS, path_at
 from nautilus_metal.kernels.fused_policy import policy_loop, walk_values
 from nautilus_metal.kernels.longstaff_schwartz import DEPTH, train_policy
 from nautilus_metal.kernels.normals import standard_normals
@@ -91,8 +92,7 @@ def _walked(
     beyond = tiles * _TILE - count
     if not beyond:
         return values
-    place = np.arange(_TILE)
-    path = 4 * (place % (_TILE // 4)) + place // (_TILE // 4)
+    path = path_at(np.arange(_TILE), _TILE, WIDTHS[SOURCES[sampler]])
     return np.delete(values, np.flatnonzero(path >= _TILE - beyond) + count + beyond - _TILE, axis=2)
 
 

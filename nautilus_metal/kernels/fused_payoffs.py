@@ -22,18 +22,40 @@ ROWS = {
 
 
 def step_on(
-    style: int, step: int, steps: int, every: int, w: Array, mirror: np.float32, market: Array, boundary: Array,
+    style: int, step: int, every: int, part: np.float32, w: Array, mirror: np.float32, market: Array, reaches: Array,
     state: Array,
 ) -> None:  # fmt: skip
     """Take the sums of normals after a step into the state of the paths."""
     if style == ASIAN and step % every == 0:
-        observe(f32(step), f32(every) / f32(steps), w, mirror, market, state)
+        observe(f32(step), part, w, mirror, market, state)
     elif style == AMERICAN:
-        if step == steps:
-            stop(f32(step), f32(-np.inf), w, f32(0.0), state)
-        else:
-            reach = logarithm(boundary[step - 1]) - market[0] * f32(step)
-            stop(f32(step), market[3] * reach, w, market[3] * mirror * market[1], state)
+        stop(f32(step), reaches[step - 1], w, market[3] * mirror * market[1], state)
+
+
+def step_twice(
+    style: int, step: int, part: np.float32, z: Array, mirror: np.float32, market: Array, reaches: Array, state: Array
+) -> None:  # fmt: skip
+    """The same for a step and the next one, from their normals: half of the way to the memory.
+
+    An Asian option's steps must be observed all, and `gentle`.
+    """
+    if style == ASIAN:
+        observe_twice(f32(step), part, z[0], z[1], mirror, market, state)
+    elif style == AMERICAN:
+        reach, later = reaches[step - 1], reaches[step]
+        stop_twice(f32(step), reach, later, z[0], z[1], market[3] * mirror * market[1], state)
+
+
+def gentle(market: Array) -> bool:
+    """Whether steps are so small that `risen` holds, for normals that take 53 bits."""
+    return bool(abs(market[0]) + f32(8.5) * abs(market[1]) <= f32(0.25))
+
+
+def risen(price: np.float32, x: np.float32) -> np.float32:
+    """A price times exp(x), |x| up to 1/4, to 2e-8 of x squared's half; a fit of least maximum error."""
+    p = f32(8.3548132e-3) * x + f32(4.1787218e-2)
+    p = (p * x + f32(1.6666610e-1)) * x + f32(4.9999768e-1)
+    return price + price * x * (p * x + f32(1.0))
 
 
 def observe(time: np.float32, part: np.float32, w: Array, mirror: np.float32, market: Array, state: Array) -> None:
@@ -49,6 +71,25 @@ def observe(time: np.float32, part: np.float32, w: Array, mirror: np.float32, ma
         total[i] = d + part * x
 
 
+def observe_twice(
+    time: np.float32, part: np.float32, first: Array, second: Array, mirror: np.float32, market: Array, state: Array
+) -> None:
+    """The same after two steps; the state has their share of the price as well, and the sums of normals."""
+    mean, by_sum, by_time, total, price, w = state[0], state[1], state[2], state[3], state[4], state[5]
+    drift, slope, later = market[0], mirror * market[1], time + f32(1.0)
+    for i in range(len(first)):
+        y, z, a, b, c, d = first[i], second[i], mean[i], by_sum[i], by_time[i], total[i]
+        x = w[i] + y
+        p = risen(price[i], drift + slope * y)
+        xx = x + z
+        pp = risen(p, drift + slope * z)
+        mean[i] = a + p + pp
+        by_sum[i] = b + p * x + pp * xx
+        by_time[i] = c + p * time + pp * later
+        total[i] = d + part * (x + xx)
+        price[i], w[i] = pp, xx
+
+
 def stop(step: np.float32, reach: np.float32, w: Array, slope: np.float32, state: Array) -> None:
     """Stop the paths of an American option that pass the boundary: their steps if they did, and sums of normals."""
     time, at = state[0], state[1]
@@ -57,6 +98,25 @@ def stop(step: np.float32, reach: np.float32, w: Array, slope: np.float32, state
         now = step if slope * here >= reach else f32(0.0)
         time[i] = now if before == f32(0.0) else before
         at[i] = here if before == f32(0.0) else kept
+
+
+def stop_twice(
+    step: np.float32, reach: np.float32, later: np.float32, first: Array, second: Array, slope: np.float32,
+    state: Array,
+) -> None:  # fmt: skip
+    """The same after two steps; the state has the sums of normals as well."""
+    time, at, w = state[0], state[1], state[5]
+    for i in range(len(first)):
+        before, kept, y, z = time[i], at[i], first[i], second[i]
+        x = w[i] + y
+        xx = x + z
+        now = step if slope * x >= reach else f32(0.0)
+        now = before if before != f32(0.0) else now
+        kept = kept if before != f32(0.0) else x
+        then = step + f32(1.0) if slope * xx >= later else f32(0.0)
+        time[i] = now if now != f32(0.0) else then
+        at[i] = kept if now != f32(0.0) else xx
+        w[i] = xx
 
 
 def side(

@@ -40,7 +40,7 @@ def walk_values(source: int, seed: int, first: int, tile: int, stride: int, mark
         the money; and what it pays above the European option, at expiry 0.
     """
     dates, root = out.shape[1], f32(1.0 / np.sqrt(float(stride)))
-    words, quick = np.empty((4, tile // 4), np.uint64), np.empty((4, tile // 4), np.uint32)
+    words, quick = np.empty((4, tile // 4), np.uint64), np.empty((2, tile // 4), np.uint64)
     centred, ends = np.empty(tile, np.float32), np.empty(tile, np.float32)
     z, total = np.empty(tile, np.float32), np.zeros(tile, np.float32)
     for step in range(dates * stride):

@@ -23,9 +23,9 @@ def loops():
 
 def made(loops, seed, row, block):
     """Normals of a row in the order of the paths."""
-    out, words = np.empty(4 * BLOCKS, np.float32), np.empty((4, BLOCKS), np.uint32)
+    out, words = np.empty(4 * BLOCKS, np.float32), np.empty((2, BLOCKS), np.uint64)
     loops["quick_row"](seed, row, block, words, out)
-    return out.reshape(4, BLOCKS).T.ravel()
+    return out.reshape(2, 2 * BLOCKS).T.ravel()
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ STYLES = {
     "european": {},
     "without controls": {"control_variates": False},
     "asian": {"style": "asian", "observations": 6, "steps": 12},
+    "gentle": {"style": "asian", "observations": 65},
     "geometric": {"style": "asian", "observations": 5, "average": "geometric"},
     "american": {"style": "american", "exercise_dates": 12},
     "bermudan": {"style": "bermudan", "exercise_dates": 4, "steps": 12},
