@@ -12,6 +12,8 @@ from nautilus_metal.host import Bar, Indicator, QuoteTick, TradeTick, guarded, l
 from nautilus_metal.kernels.parameters import price_history
 from nautilus_metal.kernels.stepping import stepping
 
+ERRORS = (Exception, KeyboardInterrupt)  # not the end of the generator itself
+
 
 class State(Protocol):
     """The mathematics of an indicator: it takes finite prices one by one, and returns its outputs."""
@@ -41,7 +43,8 @@ class MetalIndicator(Indicator):
     Attributes
     ----------
     handle_bar : callable
-        Updates with the close of a bar, or with its typical price where the convention says so.
+        Updates with the close of a bar, or with its typical price where the convention says so. After an error
+        another one stands in its place: look it up at every bar, as the host does.
     rejected : int
         NaN and infinite prices that were skipped since the last reset.
     """
@@ -55,6 +58,7 @@ class MetalIndicator(Indicator):
         self.price_type = _checked_price_type(price_type)
         self._make_state = make_state
         self._begin()
+        self._listen()
 
     def handle_quote_tick(self, tick: QuoteTick) -> None:
         """Update with the mid of `tick`, or with its price of the `price_type` that was asked for."""
@@ -92,7 +96,10 @@ class MetalIndicator(Indicator):
             self._take(price)
 
     def _take_bars(self) -> Generator[None, Bar, None]:
-        """Wait for bars, which `handle_bar` sends, and do with their prices what `_take` does."""
+        """Wait for bars, which `handle_bar` sends, and do with their prices what `_take` does.
+
+        An error ends a generator: who raises one of `ERRORS` has to `_listen` anew before.
+        """
         raise NotImplementedError
 
     def _take(self, price: float) -> None:
@@ -106,11 +113,13 @@ class MetalIndicator(Indicator):
     def _begin(self) -> None:
         self._state = self._make_state()
         self._update = self._state.update_raw
-        handler = guarded(stepping(self._take_bars()), f"{type(self).__name__}.handle_bar")
-        MetalIndicator.__dict__["handle_bar"].__set__(self, handler)  # a subclass may have a method of that name
         self.rejected = 0
         self._warming = True
         self._show_nothing()
+
+    def _listen(self) -> None:
+        handler = guarded(stepping(self._take_bars()), f"{type(self).__name__}.handle_bar")
+        MetalIndicator.__dict__["handle_bar"].__set__(self, handler)  # a subclass may have a method of that name
 
     def _note_progress(self) -> None:
         """Tell the host, which reads fields of its own, how far the state has come."""

@@ -9,7 +9,7 @@ import numpy as np
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import InputError
 from nautilus_metal.host import Bar, QuoteTick, moving_average
-from nautilus_metal.indicators.base import MetalIndicator, State
+from nautilus_metal.indicators.base import ERRORS, MetalIndicator, State
 from nautilus_metal.indicators.conventions import NAUTILUS_V1, STANDARD, average_of, before_first, convention_of
 from nautilus_metal.indicators.histories import Array, bollinger_history, bollinger_history_v1, stepped
 from nautilus_metal.kernels.averages import MOVING_AVERAGES
@@ -196,12 +196,16 @@ class MetalBollingerBands(MetalIndicator):
 
     def _take_bars(self) -> Generator[None, Bar, None]:
         take, typical = self._take, self._typical
-        while True:
-            bar = yield
-            if typical:
-                take(_typical(bar.high.as_double(), bar.low.as_double(), bar.close.as_double()))
-            else:
-                take(bar.close.as_double())
+        try:
+            while True:
+                bar = yield
+                if typical:
+                    take(_typical(bar.high.as_double(), bar.low.as_double(), bar.close.as_double()))
+                else:
+                    take(bar.close.as_double())
+        except ERRORS:
+            self._listen()
+            raise
 
     def _take(self, price: float) -> None:
         middle, variance, deviation = self._update(price)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.host import Bar, MovingAverageConvergenceDivergence
-from nautilus_metal.indicators.base import MetalIndicator, State
+from nautilus_metal.indicators.base import ERRORS, MetalIndicator, State
 from nautilus_metal.indicators.conventions import NAUTILUS_V1, STANDARD, average_of, before_first, convention_of
 from nautilus_metal.indicators.histories import Array, macd_history, macd_history_v1, stepped
 from nautilus_metal.kernels.averages import MOVING_AVERAGES
@@ -148,12 +148,15 @@ class MetalMACD(MetalIndicator):
         return self._convention.history(price_array(prices), self._periods, self._average, engine)
 
     def _take_bars(self) -> Generator[None, Bar, None]:
-        update = self._update
-        while True:
-            bar = yield
-            self.value, self.signal = update(bar.close.as_double())
-            if self._warming:
-                self._note_progress()
+        try:
+            while True:
+                bar = yield
+                self.value, self.signal = self._update(bar.close.as_double())
+                if self._warming:
+                    self._note_progress()
+        except ERRORS:
+            self._listen()
+            raise
 
     def _take(self, price: float) -> None:
         self.value, self.signal = self._update(price)

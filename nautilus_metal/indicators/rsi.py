@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.errors import InputError
 from nautilus_metal.host import Bar, RelativeStrengthIndex
-from nautilus_metal.indicators.base import MetalIndicator, State
+from nautilus_metal.indicators.base import ERRORS, MetalIndicator, State
 from nautilus_metal.indicators.conventions import NAUTILUS_V1, STANDARD, average_of, before_first, convention_of
 from nautilus_metal.indicators.histories import Array, rsi_history, rsi_history_v1, stepped
 from nautilus_metal.kernels.averages import MOVING_AVERAGES
@@ -138,12 +138,15 @@ class MetalRSI(MetalIndicator):
         return self._convention.history(price_array(prices), self.period, self._average, engine)
 
     def _take_bars(self) -> Generator[None, Bar, None]:
-        update = self._update
-        while True:
-            bar = yield
-            self.value = update(bar.close.as_double())
-            if self._warming:
-                self._note_progress()
+        try:
+            while True:
+                bar = yield
+                self.value = self._update(bar.close.as_double())
+                if self._warming:
+                    self._note_progress()
+        except ERRORS:
+            self._listen()
+            raise
 
     def _take(self, price: float) -> None:
         self.value = self._update(price)

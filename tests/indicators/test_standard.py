@@ -201,6 +201,37 @@ def test_market_data(cls, make_bar, make_quote, make_trade):
 
 
 @CLASSES
+@CONVENTIONS
+def test_a_call_that_failed_leaves_the_indicator_as_it_was(cls, convention, make_bar):
+    failing, plain = cls(convention=convention), cls(convention=convention)
+    for ts, close in enumerate(walk(bars=120).round(2).tolist()):
+        if ts in (0, 5, 60):
+            with pytest.raises(AttributeError, match="no attribute"):
+                failing.handle_bar("a bar")
+            with pytest.raises(AttributeError, match="no attribute"):
+                failing.handle_quote_tick(None)
+            with pytest.raises(ValueError, match="could not convert"):
+                failing.update_raw("a price")
+        failing.handle_bar(make_bar(close, ts, close + 1.0, close - 2.0))
+        plain.handle_bar(make_bar(close, ts, close + 1.0, close - 2.0))
+        assert repr(read(failing)) == repr(read(plain))
+    assert failing.initialized
+
+
+@CLASSES
+def test_a_handler_that_is_held_goes_on_after_a_reset(cls, make_bar):
+    indicator = cls()
+    handle = indicator.handle_bar
+    for run in range(2):
+        plain = cls()
+        for ts, close in enumerate(walk(bars=120, seed=run).round(2).tolist()):
+            handle(make_bar(close, ts))
+            plain.update_raw(close)
+        assert read(indicator) == read(plain)
+        indicator.reset()
+
+
+@CLASSES
 def test_a_subclass_may_handle_bars_in_its_own_way(cls, make_bar):
     class EverySecond(cls):
         seen = 0

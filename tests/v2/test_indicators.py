@@ -1,5 +1,7 @@
 """Indicators registered with a strategy of v2: TA-Lib's numbers, at every bar."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import talib
@@ -75,6 +77,21 @@ def test_a_failing_indicator_makes_the_run_fail(system, method):
     with pytest.raises(ZeroDivisionError, match="broken on purpose") as caught:
         system().add(NAME, walk(3, 20)).run(strategies=[watcher])
     assert caught.value.__notes__[0] == "raised in Broken.handle_bar"
+
+
+@pytest.mark.parametrize(
+    ("cls", "output"), [(MetalRSI, "value"), (MetalMACD, "histogram"), (MetalBollingerBands, "upper")]
+)
+def test_a_call_that_failed_leaves_the_indicator_as_it_was(cls, output):
+    failing, plain = cls(), cls()
+    for ts, close in enumerate(walk(6, 80).tolist()):
+        if ts in (0, 40):
+            with pytest.raises(AttributeError, match="close"):
+                failing.handle_bar("a bar")
+        failing.handle_bar(SimpleNamespace(close=SimpleNamespace(as_double=lambda close=close: close)))
+        plain.update_raw(close)
+    assert failing.initialized
+    assert getattr(failing, output) == getattr(plain, output)
 
 
 def test_v1s_convention_is_there_in_streams_and_in_histories():
