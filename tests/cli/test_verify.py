@@ -52,6 +52,7 @@ ELSEWHERE = {
     "portfolio_interior": "float64 on the host",
     "portfolio_tail": "each result carries its own gap, in float64",
     "ranks": "fits in float64 on the host",
+    "stepping": "no mathematics of its own",
     "triton": "against the eager kernel on first use",
     "volatility_loop": "float64 on the host; against the eager kernel on first use",
 }
