@@ -21,6 +21,7 @@ _COPY_BYTES = 2**27  # more than the caches of CPUs and GPUs hold
 _MATMUL = (256, 4096)  # smallest and largest order of the square matrices
 _ENOUGH = 0.02  # seconds that a matrix product must take to be measured
 _LAUNCHES = 200
+_SLOW = 0.3  # seconds of the CPU after which more elements of the same work take it as long for each, part by part
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Calibration:
     round_trip : float
         Microseconds for one operator whose result the host waits for.
     times : dict
-        By kind of work (`Work`): seconds on "cpu" and "device" for each of `SIZES`; empty for the CPU.
+        By kind of work (`Work`): seconds on "cpu" and "device" for each of `SIZES`; empty for the CPU. Where the CPU
+        takes over 0.3 s, larger sizes are not run on it: they are taken to last as long for each element.
     """
 
     device: str
@@ -70,7 +72,8 @@ class Work:
     name : str
         Its key.
     prepare : callable
-        ``prepare(engine, elements)`` returns the work as a call without arguments, its result on the host.
+        ``prepare(engine, elements)`` returns the work as a call without arguments, its result on the host; whatever
+        is compiled for it in this process has been.
     own_threads : bool
         Whether it finds out by itself how many threads of the CPU it is worth.
     """
@@ -196,18 +199,20 @@ def _round_trip(engine: ComputeEngine) -> float:
 
 
 def work_times(engine: ComputeEngine, work: Mapping[str, Work]) -> dict[str, dict[str, list[float]]]:
-    """Seconds that kinds of work take for each of `SIZES`, as `Calibration.times`.
-
-    The largest size is the first: what is compiled once a machine, or a process, is compiled there.
-    """
+    """Seconds that kinds of work take for each of `SIZES`, as `Calibration.times`."""
     return {name: _times(engine, row) for name, row in work.items()}
 
 
 def _times(engine: ComputeEngine, row: Work) -> dict[str, list[float]]:
-    places = {"cpu": cpu_of(engine), "device": engine}
-    found: dict[str, list[float]] = {name: [] for name in places}
-    for size in reversed(SIZES):
-        for name, where in places.items():
-            with row.threads(size):
-                found[name].insert(0, shortest(row.prepare(where, size), where.synchronize))
+    found: dict[str, list[float]] = {"cpu": [], "device": []}
+    for size in SIZES:
+        before, taken = SIZES[len(found["cpu"]) - 1], found["cpu"]
+        slow = bool(taken) and taken[-1] > _SLOW
+        taken.append(taken[-1] * size / before if slow else _time(cpu_of(engine), row, size))
+        found["device"].append(_time(engine, row, size))
     return found
+
+
+def _time(engine: ComputeEngine, row: Work, size: int) -> float:
+    with row.threads(size):
+        return shortest(row.prepare(engine, size), engine.synchronize)

@@ -1,13 +1,15 @@
 """The kinds of work that this room has, as samples by which a device is compared with the CPU beside it."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from nautilus_metal.engine.compute import ComputeEngine
-from nautilus_metal.engine.histories import bollinger_history, macd_history, rsi_history
+from nautilus_metal.engine.fused_histories import LEAST
+from nautilus_metal.engine.histories import Array, bollinger_history, macd_history, rsi_history
 from nautilus_metal.engine.placement_measure import Work
 from nautilus_metal.engine.precision import whole_products
 from nautilus_metal.kernels.black_scholes import price
@@ -16,6 +18,7 @@ from nautilus_metal.kernels.tail import largest
 
 _ROWS = 32
 _BARS = 400  # of a series: the smallest piece of work is then one
+_COMPILED = -(-LEAST // _BARS)  # series for which loops are compiled
 _STEPS, _WIDTH = 32, 32  # of a recurrent network: its smallest piece of work is then one window
 
 
@@ -35,15 +38,15 @@ def _revaluation(engine: ComputeEngine, elements: int) -> Callable[[], Any]:
 
 def _series(engine: ComputeEngine, elements: int) -> Callable[[], Any]:
     """RSI, MACD and bands of histories from the host: the elements are the values that go back."""
-    prices = max(_BARS, elements // 9)
-    steps = np.random.default_rng(1).normal(size=(prices // _BARS, _BARS))
-    history = 100.0 + steps.cumsum(axis=1)
+    rows = max(1, elements // (9 * _BARS))
+    history = 100.0 + np.random.default_rng(1).normal(size=(max(rows, _COMPILED), _BARS)).cumsum(axis=1)
 
-    def work() -> Any:
-        made = macd_history(history, (12, 26, 9), engine), bollinger_history(history, (20, 2.0), engine)
-        return [rsi_history(history, 14, engine), *made[0], *made[1]]
+    def work(prices: Array) -> Any:
+        made = macd_history(prices, (12, 26, 9), engine), bollinger_history(prices, (20, 2.0), engine)
+        return [rsi_history(prices, 14, engine), *made[0], *made[1]]
 
-    return work
+    work(history[:_COMPILED])
+    return partial(work, history[:rows])
 
 
 def _recurrent(engine: ComputeEngine, elements: int) -> Callable[[], Any]:

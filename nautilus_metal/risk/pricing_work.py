@@ -16,7 +16,7 @@ _HESTON = {
     "model": "heston", "mean_reversion": 2.0, "long_run_volatility": 0.2, "volatility_of_variance": 0.4,
     "spot_correlation": -0.6,
 }  # fmt: skip
-_LOOPS = 2**18  # random numbers from which on compiled loops are made
+_LOOPS = 2**19  # random numbers for which compiled loops are made
 
 
 def _price(

@@ -18,8 +18,9 @@ from nautilus_metal.bench.runner import FULL, _Pair
 from nautilus_metal.bench.table import as_values
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.placement_measure import SIZES, Calibration
+from nautilus_metal.engine.placement_store import calibrate
 from nautilus_metal.errors import InputError
-from nautilus_metal.risk.pricing_work import ALL_WORK
+from nautilus_metal.risk.pricing_work import ALL_WORK, PRICING
 
 
 @pytest.fixture
@@ -67,6 +68,18 @@ ABSENT = ("an NVIDIA GPU is needed", "the CPU is the only device that is used he
 ALONE = "torch has a single thread here: there is nothing to choose"
 
 
+@pytest.fixture
+def price_placed(name: str, engine: ComputeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a simulated device, where measuring prices is left out for its minutes: a price goes to the device."""
+    kind = name.removeprefix("placement_")
+    if kind in PRICING and kind not in ALL_WORK:
+        times = {"cpu": [1.0] * len(SIZES), "device": [1e-3] * len(SIZES)}
+        known = replace(calibrate(engine, ALL_WORK), times={kind: times})
+        monkeypatch.setattr("nautilus_metal.bench.cases.placement.calibrate", lambda *_: known)
+        monkeypatch.setitem(ALL_WORK, kind, PRICING[kind])
+
+
+@pytest.mark.usefixtures("price_placed")
 @pytest.mark.parametrize("name", CASES)
 def test_every_case_runs_and_agrees_with_its_peers(engine, rates, name):
     case = CASES[name]
