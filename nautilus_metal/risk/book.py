@@ -1,9 +1,10 @@
 """A book: an immutable snapshot of positions, priced and converted to one currency."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -81,6 +82,7 @@ class Book:
     positions: Sequence[Position]
     base_currency: str = "USD"
     xrates: Mapping[str, float] = field(default_factory=dict)
+    _made: dict[Callable[["Book"], Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "positions", tuple(self.positions))
@@ -129,6 +131,13 @@ class Book:
         columns = [amount.tolist() for amount in amounts.values()]
         rows = zip(names, *columns, strict=True)
         return cls([Position(name, q, p, m, base_currency) for name, q, p, m in rows], base_currency)
+
+    def once[Made](self, make: Callable[["Book"], Made]) -> Made:
+        """Return what `make` makes of the book: whoever asks again gets the same object."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        found: Made = self._made[make]
+        return found
 
     @cached_property
     def instruments(self) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ class BookGreeks:
 
 
 def book_greeks(book: Book) -> BookGreeks:
-    """Differentiate the value of a book, in float64 on the host.
+    """Differentiate the value of a book, in float64 on the host, once for each book.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def book_greeks(book: Book) -> BookGreeks:
     Returns
     -------
     BookGreeks
-        By position, by underlying and in total.
+        By position, by underlying and in total; its arrays are for reading.
 
     Examples
     --------
@@ -88,6 +88,10 @@ def book_greeks(book: Book) -> BookGreeks:
     >>> [round(float(delta), 2) for delta in greeks.delta], round(greeks.total["delta"], 2)
     ([-64.0, 63.68], -0.32)
     """
+    return BookGreeks(book, **book.once(_measures))
+
+
+def _measures(book: Book) -> dict[str, Array]:
     units, index = book.units, book.option_index
     measures = {name: np.zeros(len(units)) for name in MEASURES}
     measures["delta"][:], measures["cash_delta"][:] = units, book.values
@@ -99,7 +103,9 @@ def book_greeks(book: Book) -> BookGreeks:
             measures[name][index] = units[index] * getattr(found, name).numpy()
         measures["cash_delta"][index] = measures["delta"][index] * spot
         measures["cash_gamma"][index] = measures["gamma"][index] * spot**2
-    return BookGreeks(book, **measures)
+    for measure in measures.values():
+        measure.flags.writeable = False
+    return measures
 
 
 def option_market(book: Book) -> dict[str, torch.Tensor]:

@@ -19,7 +19,7 @@ from nautilus_metal.risk.book import Array
 from nautilus_metal.risk.draws import borrow_table, sample_normals, sample_scenarios
 from nautilus_metal.risk.option_device import fused_losses, fused_tail, recorded
 from nautilus_metal.risk.option_losses import piece_losses
-from nautilus_metal.risk.option_tables import Tables, bytes_each, host_parts, make_tables, noise_place, on_device
+from nautilus_metal.risk.option_tables import Tables, bytes_each, make_tables, noise_place, on_device
 from nautilus_metal.risk.option_task import OptionTask
 from nautilus_metal.risk.tail_parts import TailParts, check_tail, with_worst
 from nautilus_metal.risk.tail_work import through_tail
@@ -124,7 +124,7 @@ class OptionWork:
         noise = rows.pop() if self.task.noisy else None
         scale = None if fitted.degrees is None else rows.pop()[0]
         spots = ScenarioSet(fitted.loading, rows.pop(), fitted.shift, scale)
-        tables = make_tables(self.task, [*host_parts(self.task), table], spots, noise, None)
+        tables = make_tables(self.task, [*self.task.parts, table], spots, noise, None)
         basis, changes = _tail(tables, tables.scenarios)
         weighed = team.total(torch.cat([basis.flatten(), changes.flatten()]))
         return torch.cat([worst, expanded[0], sample, weighed]).numpy()
@@ -210,7 +210,7 @@ def _sample_losses(task: OptionTask, count: int) -> Array:
     if task.noisy:
         skipped, volatilities = noise_place(task), len(task.volatility_rows[0])
         noise = sample_normals(skipped + volatilities, count, task.request)[skipped:]
-    tables = make_tables(task, [*host_parts(task), torch.zeros(0)], spots, noise, None)
+    tables = make_tables(task, [*task.parts, torch.zeros(0)], spots, noise, None)
     return _losses(tables)[0].numpy()
 
 

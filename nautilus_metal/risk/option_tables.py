@@ -5,7 +5,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -79,7 +78,7 @@ def on_device(
             scale = stack.enter_context(borrow_mixing(engine, request, fitted.degrees, part))
         history = torch.zeros(0, dtype=torch.float64) if fitted.empirical is None else fitted.empirical[:, part]
         some = [columns] if columns.is_cpu else []
-        parts = [*host_parts(task), *some, fitted.loading, fitted.shift, history]
+        parts = [*task.parts, *some, fitted.loading, fitted.shift, history]
         *head, loading, shift, history = upload(engine, parts)
         head += [] if columns.is_cpu else [columns]
         spots = ScenarioSet(loading, history if factors is None else factors, shift, scale)
@@ -92,23 +91,13 @@ def noise_place(task: OptionTask) -> int:
     return fitted.loading.shape[-1] if fitted.empirical is None else task.request.horizon - 1
 
 
-def host_parts(task: OptionTask) -> list[Tensor]:
-    """Floating-point arrays of a task, in the order in which `make_tables` reads them."""
-    linear, square, volatility, _ = task.expansion
-    amounts = [task.notionals, task.exposures, linear, square, volatility]
-    scaled = [torch.from_numpy(np.asarray(amount)) / task.unit for amount in amounts]
-    decay = torch.tensor([task.expansion[3] / task.unit], dtype=torch.float64)
-    return [*task.terms[:5], *scaled, *torch.from_numpy(task.volatility_factors), decay]
-
-
 def make_tables(
     task: OptionTask, parts: list[Tensor], spots: ScenarioSet, noise: Tensor | None, engine: ComputeEngine | None
 ) -> Tables:
-    """`parts` are those of `host_parts`, then the columns."""
-    index = torch.cat([task.terms.row, task.terms.volatility_row, torch.from_numpy(task.volatility_rows[0])])
-    device = parts[0].device
+    """`parts` are those of the task, then the columns."""
     options = len(task.terms.row)
-    row, volatility_row, places = torch.split(index.to(device), [options, options, len(task.volatility_rows[0])])
+    index = task.index.to(parts[0].device)
+    row, volatility_row, places = torch.split(index, [options, options, len(task.volatility_rows[0])])
     moneyness, strike, total_volatility, sign, base = parts[:5]
     terms = OptionTerms(moneyness, strike, total_volatility, sign, base, row, volatility_row)
     notionals, exposures, linear, square, volatility, slope, centre, spread, constant, columns = parts[5:]
@@ -121,7 +110,7 @@ def host_tables(task: OptionTask) -> Tables:
     """A task without its scenarios, in float64 on the host."""
     nothing, fitted = torch.zeros(0, dtype=torch.float64), task.scenarios
     spots = ScenarioSet(fitted.loading, nothing[:, None], fitted.shift, None)
-    return make_tables(task, [*host_parts(task), nothing], spots, None, None)
+    return make_tables(task, [*task.parts, nothing], spots, None, None)
 
 
 def bytes_each(task: OptionTask) -> int:

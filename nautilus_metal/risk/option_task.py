@@ -149,6 +149,19 @@ class OptionTask:
         moved: Array = np.bincount(self.volatility_rows[1], vega, minlength=len(self.volatility_rows[0]))
         return linear, square, moved, greeks.total["theta"] * self.years
 
+    @cached_property
+    def parts(self) -> list[Tensor]:
+        """Floating-point arrays, in the order in which `option_tables.make_tables` reads them."""
+        *by_row, passing = self.expansion
+        scaled = [torch.from_numpy(amount) / self.unit for amount in (self.notionals, self.exposures, *by_row)]
+        decay = torch.tensor([passing / self.unit], dtype=torch.float64)
+        return [*self.terms[:5], *scaled, *torch.from_numpy(self.volatility_factors), decay]
+
+    @cached_property
+    def index(self) -> Tensor:
+        """Rows of the options' underlyings, places of their volatilities, and the rows that these belong to."""
+        return torch.cat([self.terms.row, self.terms.volatility_row, torch.from_numpy(self.volatility_rows[0])])
+
 
 def _moments(scenarios: Scenarios, rows: Index) -> tuple[Array, Array]:
     """Mean and standard deviation of the returns of `rows` in the scenarios: known where drawn, else counted."""

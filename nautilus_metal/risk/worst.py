@@ -17,7 +17,7 @@ from nautilus_metal.risk.book import Array
 from nautilus_metal.risk.evaluation import Task
 from nautilus_metal.risk.inputs import Inputs
 from nautilus_metal.risk.option_evaluation import _by_position
-from nautilus_metal.risk.option_tables import host_parts, make_tables
+from nautilus_metal.risk.option_tables import make_tables
 from nautilus_metal.risk.option_task import OptionTask
 from nautilus_metal.risk.tail_scenarios import TailScenarios, tail_scenarios
 
@@ -162,7 +162,7 @@ def _revalued(
 
 
 def _options_revalued(task: OptionTask, tail: TailScenarios) -> tuple[Array, Array, dict[str, Array]]:
-    tables = make_tables(task, [*host_parts(task), torch.zeros(0)], tail.spots, tail.noise, None)
+    tables = make_tables(task, [*task.parts, torch.zeros(0)], tail.spots, tail.noise, None)
     count = len(tail.losses)
     basis, changes = np.empty((len(task.exposures), count)), np.empty((len(task.notionals), count))
     factors: dict[str, Array] = {}

@@ -79,3 +79,15 @@ def test_an_empty_book_has_none() -> None:
 def test_options_without_uncertainty_are_finite(terms: dict) -> None:
     greeks = book_greeks(Book([held(3, option(**terms))]))
     assert np.isfinite([getattr(greeks, name) for name in MEASURES]).all()
+
+
+def test_a_book_is_differentiated_once_and_its_figures_are_for_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = mixed_book()
+    first = book_greeks(book)
+    monkeypatch.setattr("nautilus_metal.kernels.black_scholes.greeks", None)
+    again = book_greeks(book)
+    assert again.total == first.total
+    with pytest.raises(ValueError, match="read-only"):
+        again.delta[0] = 0.0
+    with pytest.raises(TypeError, match="not callable"):
+        book_greeks(Book(book.positions, book.base_currency, book.xrates))
