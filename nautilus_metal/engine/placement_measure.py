@@ -128,7 +128,7 @@ def identify(engine: ComputeEngine) -> dict[str, str]:
     }
 
 
-def shortest(call: Callable[[], Any], finish: Callable[[], None], repeats: int = 5, enough: float = 0.05) -> float:
+def shortest(call: Callable[[], Any], finish: Callable[[], None], repeats: int = 25, enough: float = 0.05) -> float:
     """Seconds of the fastest of several calls, after one to warm up.
 
     Parameters
