@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nautilus_metal.engine import ComputeEngine
+from nautilus_metal.engine import ComputeEngine, threads_for
 from nautilus_metal.engine.governor import in_pieces, room
 from nautilus_metal.engine.team import ALONE, Team
 from nautilus_metal.errors import InputError
@@ -247,6 +247,7 @@ def _losses(task: Task, exposures: Tensor, scenarios: ScenarioSet, engine: Compu
         return full_losses(exposures, scenarios, buffer)
 
 
+@threads_for(0)  # some hundred scenarios, on the host
 def _finish(task: Task, weights: TailWeights, result: Array, device: str) -> Figures:
     fitted, levels = task.scenarios, len(task.levels)
     sampled = weights.size + min(_SAMPLE, fitted.count)

@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nautilus_metal.engine import threads_for
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels import covariance as estimators
 from nautilus_metal.kernels.garch_fit import LEAST_PERIODS
@@ -168,7 +170,10 @@ def model_named(name: str) -> Model:
 def build(name: str, window: Tensor, request: Request, options: Mapping[str, Any]) -> Scenarios:
     """Fit the model of the table's row `name`; errors as for `check_options`."""
     check_options(name, options)
-    return MODELS[name].build(window, request, **options)
+    row = MODELS[name]
+    # Models with a closed form are fitted to the window alone: more threads would only wait for each other.
+    with threads_for(window.numel()) if row.linear else nullcontext():
+        return row.build(window, request, **options)
 
 
 def scenario_count(name: str, periods: int, request: Request, options: Mapping[str, Any] | None = None) -> int:

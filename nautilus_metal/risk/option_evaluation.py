@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nautilus_metal.engine import ComputeEngine
+from nautilus_metal.engine import ComputeEngine, threads_for
 from nautilus_metal.engine.governor import in_pieces
 from nautilus_metal.engine.graphs import beside
 from nautilus_metal.engine.team import ALONE, Team
@@ -214,6 +214,7 @@ def _sample_losses(task: OptionTask, count: int) -> Array:
     return _losses(tables)[0].numpy()
 
 
+@threads_for(0)  # some hundred scenarios, on the host
 def _finish(task: OptionTask, weights: TailWeights, result: Array, device: str) -> OptionFigures:
     levels, assets, size = len(task.levels), len(task.exposures), weights.size
     if not np.isfinite(result).all():

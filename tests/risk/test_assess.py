@@ -1,5 +1,7 @@
 """What holds for every assessment: scaling, symmetry, reproducibility, precision, edges."""
 
+import pkgutil
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from nautilus_metal.risk import Book, Position, assess
 from nautilus_metal.risk.models import scenario_count
 from nautilus_metal.risk.request import Request
 from tests.risk.cases import EVERY_MODEL, MODELS, crowded_book, figures, history, random_book, split
+from tests.risk.option_cases import mixed_book
 
 every_model = pytest.mark.parametrize("options", EVERY_MODEL.values(), ids=EVERY_MODEL)
 
@@ -198,3 +201,28 @@ def test_scenario_counts_are_known_beforehand(options: dict) -> None:
         risk = assess(book, window, scenarios=1234, engine=engine, **options)
     request = Request(risk.horizon, 1234, 0, "pseudo")
     assert risk.scenarios == scenario_count(risk.model, 300, request)
+
+
+@pytest.mark.parametrize("options", [False, True])
+def test_small_work_on_the_host_stays_on_one_thread_however_many_scenarios(options, monkeypatch) -> None:
+    book = mixed_book() if options else random_book(3, 0)
+    seen: dict[str, set[int]] = {"fit": set(), "scenarios": set(), "errors": set()}
+
+    def noting(name, function):
+        return lambda *args: seen[name].add(torch.get_num_threads()) or function(*args)
+
+    where = "risk.option_evaluation" if options else "risk.evaluation"
+    places = {"fit": "kernels.covariance.factor", "scenarios": f"{where}.largest"}
+    places["errors"] = f"{where}.jackknife_error"
+    for name, place in places.items():
+        target = f"nautilus_metal.{place}"
+        monkeypatch.setattr(target, noting(name, pkgutil.resolve_name(target)))
+    monkeypatch.setattr("nautilus_metal.engine.threads.SMALL", 10_000)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ComputeEngine("cpu") as engine:
+            assess(book, history(len(book.instruments), 100), scenarios=5_000, engine=engine)
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {"fit": {1}, "scenarios": {2}, "errors": {1}}
