@@ -14,6 +14,7 @@ from nautilus_metal.engine.blocks import MIB, layout
 from nautilus_metal.engine.cancel import checkpoint
 from nautilus_metal.engine.devices import KINDS, resolve
 from nautilus_metal.engine.pool import MemoryPool
+from nautilus_metal.engine.threads import threads_for
 from nautilus_metal.errors import DeviceError, InputError
 
 PRECISIONS: dict[str, torch.dtype] = {
@@ -205,7 +206,8 @@ class ComputeEngine:
                 raise InputError(f"`out` must be float64 of {tuple(tensor.shape)}, was {out.dtype} of {out.shape}")
             torch.from_numpy(out).copy_(tensor.detach() if tensor.dtype == torch.float64 else tensor.detach().cpu())
             return out
-        return tensor.detach().to("cpu").to(torch.float64, copy=tensor.is_cpu).contiguous().numpy()
+        with threads_for(tensor.numel()):
+            return tensor.detach().to("cpu").to(torch.float64, copy=tensor.is_cpu).contiguous().numpy()
 
     def status(self) -> dict[str, Any]:
         """Describe the engine in plain values.

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from nautilus_metal.kernels import black_scholes
 from nautilus_metal.kernels.contracts import Number
-from nautilus_metal.kernels.paths import elapsed
 
 
 class Inputs(NamedTuple):
@@ -42,30 +41,6 @@ def vanilla(x: Inputs, strike: Number, sign: Number) -> Tensor:
 def forward(x: Inputs, weights: Tensor) -> Tensor:
     """Present value of a weighted sum of prices at expiry."""
     return (weights * x.spot * (-x.dividend_yield * x.expiry).exp()).sum(0)
-
-
-def geometric_asian(x: Inputs, strike: Number, sign: Number, observations: int) -> Tensor:
-    """Option on the geometric mean of the price at the ends of equal parts of its life.
-
-    Its derivative by the expiry is with the dates at their distances (see `paths`), as theta needs it.
-
-    References
-    ----------
-    Kemna and Vorst (1990), "A pricing method for options based on average asset values", Journal of Banking and
-    Finance 14(1).
-
-    Examples
-    --------
-    >>> one = torch.ones(1, dtype=torch.float64)
-    >>> x = Inputs(100 * one, 0.2 * one, 0.05 * one[0], one[0], 0 * one)
-    >>> round(float(geometric_asian(x, 100.0, 1.0, 1)), 4), round(float(geometric_asian(x, 100.0, 1.0, 12)), 4)
-    (10.4506, 5.9402)
-    """
-    n = observations
-    drift = x.rate - x.dividend_yield[0] - 0.5 * x.volatility[0] ** 2
-    mean = x.spot[0].log() + drift * elapsed(x.expiry, (n + 1) / (2 * n), scheduled=True)
-    variance = x.volatility[0] ** 2 * elapsed(x.expiry, (n + 1) * (2 * n + 1) / (6 * n * n), scheduled=True)
-    return lognormal(mean, variance, strike, x.rate, x.expiry, sign)
 
 
 def geometric_basket(

@@ -10,7 +10,14 @@ from torch import Tensor
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.kernels import closed_forms, payoffs
 from nautilus_metal.kernels.closed_forms import Inputs
-from nautilus_metal.kernels.path_greeks import ClosedForm, Payoff, exact_figures, forward_figures, vanilla_figures
+from nautilus_metal.kernels.path_greeks import (
+    ClosedForm,
+    Payoff,
+    exact_figures,
+    forward_figures,
+    geometric_asian_figures,
+    vanilla_figures,
+)
 from nautilus_metal.kernels.paths import Paths
 from nautilus_metal.risk.pricing_terms import Terms
 
@@ -82,10 +89,10 @@ def european_form(terms: Terms, strike: Tensor) -> ClosedForm:
     return partial(closed_forms.merton, strike=strike, sign=terms.sign, **jumps)
 
 
-def geometric_asian_form(terms: Terms) -> ClosedForm:
-    """The geometric Asian option under Black-Scholes."""
+def geometric_asian(terms: Terms) -> Callable[[Inputs], Tensor]:
+    """Figures of the geometric Asian option under Black-Scholes."""
     observations = terms.options["observations"]
-    return partial(closed_forms.geometric_asian, strike=terms.strike, sign=terms.sign, observations=observations)
+    return partial(geometric_asian_figures, strike=terms.strike, sign=terms.sign, observations=observations)
 
 
 def _weighted(weights: Tensor) -> Undiscounted:
@@ -110,7 +117,7 @@ def _geometric_asian(terms: Terms, engine: ComputeEngine, steps: int) -> Pair:
     strike, sign = on_device(terms, engine)
     every = steps // terms.options["observations"]
     pay = discounted(lambda paths: payoffs.vanilla(payoffs.average(paths, "geometric", every), strike, sign))
-    return pay, partial(exact_figures, closed_form=geometric_asian_form(terms))
+    return pay, geometric_asian(terms)
 
 
 def _exchange(terms: Terms, engine: ComputeEngine) -> Pair:

@@ -1,19 +1,22 @@
 """How prices are found: by simulation, with or without early exercise, by closed form, or on a lattice."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine, threads_for
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels import black_scholes
+from nautilus_metal.kernels.closed_forms import Inputs
 from nautilus_metal.kernels.gaussian import student_quantile
 from nautilus_metal.kernels.lattice import lattice
 from nautilus_metal.kernels.path_greeks import ClosedForm, exact_figures, names, pairs, vanilla_figures
 from nautilus_metal.risk.pricing_checks import Array
-from nautilus_metal.risk.pricing_controls import european_form, geometric_asian_form
+from nautilus_metal.risk.pricing_controls import european_form, geometric_asian
 from nautilus_metal.risk.pricing_fused import fused_sample
 from nautilus_metal.risk.pricing_mlx import mlx_figures
 from nautilus_metal.risk.pricing_monte_carlo import Estimate, batch_size, estimate
@@ -80,7 +83,7 @@ def best_method(method: str, terms: Terms, simulated: bool) -> str:
     """
     if method != "auto" or simulated:
         return "monte_carlo" if method == "auto" else method
-    if _form(terms) is not None:
+    if _figures(terms) is not None:
         return "closed_form"
     return "lattice" if terms.style in EARLY and terms.model == "black_scholes" else "monte_carlo"
 
@@ -127,9 +130,8 @@ def _settlement(request: Request) -> Route:
     terms = request.terms
     if terms.style != "digital":
         return _exact(_black_scholes(terms), "closed_form")
-    form = _form(replace(terms, model="black_scholes"))
-    assert form is not None
-    price, rate, years = form(terms.inputs).numpy(), terms.inputs.rate.numpy(), terms.inputs.expiry.numpy()
+    x = terms.inputs
+    price, rate, years = _digital(terms)(x).numpy(), x.rate.numpy(), x.expiry.numpy()
     flat = dict.fromkeys(("delta", "gamma", "vega"), np.zeros_like(price))
     return _exact({"price": price, **flat, "theta": rate * price, "rho": -years * price}, "closed_form")
 
@@ -211,37 +213,42 @@ def _by_name(rows: Array, assets: int) -> dict[str, Array]:
     return found
 
 
-def _form(terms: Terms) -> ClosedForm | None:
-    """The closed form of contracts, if they have one."""
+def _figures(terms: Terms) -> Callable[[Inputs], Tensor] | None:
+    """Exact figures of contracts, by the rows of `path_greeks.names`, if they have a closed form."""
     key = (terms.style, terms.model, terms.options.get("average"))
-    if key in (("european", "black_scholes", None), ("european", "merton", None)):
-        return european_form(terms, terms.strike)
+    if key == ("european", "black_scholes", None):  # by their own formulas, which hold without any uncertainty too
+        return partial(vanilla_figures, strike=terms.strike, sign=terms.sign)
     if key == ("asian", "black_scholes", "geometric"):
-        return geometric_asian_form(terms)
+        return geometric_asian(terms)
+    if key == ("european", "merton", None):
+        return partial(exact_figures, closed_form=european_form(terms, terms.strike))
     if key == ("digital", "black_scholes", None):
-        return lambda x: terms.amounts["payout"] * black_scholes.digital(
-            x.spot[0], terms.strike, x.expiry, x.rate, x.volatility[0], x.dividend_yield[0], terms.sign
-        )
+        return partial(exact_figures, closed_form=_digital(terms))
     return None
+
+
+def _digital(terms: Terms) -> ClosedForm:
+    return lambda x: terms.amounts["payout"] * black_scholes.digital(
+        x.spot[0], terms.strike, x.expiry, x.rate, x.volatility[0], x.dividend_yield[0], terms.sign
+    )
 
 
 def _closed_form(request: Request) -> Route:
     terms = request.terms
-    if _form(terms) is None:
+    if _figures(terms) is None:
         raise _no_method(terms, "closed_form")
     if (terms.style, terms.model) == ("european", "black_scholes"):
         return _exact(_black_scholes(terms), "closed_form")
     rows = []
     for first in range(0, terms.contracts, _CLOSED_FORM_PART):
         part = terms.take(slice(first, first + _CLOSED_FORM_PART))
-        form = _form(part)
-        assert form is not None
-        rows.append(exact_figures(part.inputs, form).numpy())
+        figures = _figures(part)
+        assert figures is not None
+        rows.append(figures(part.inputs).numpy())
     return _exact(_by_name(np.concatenate(rows, 1), 1), "closed_form")
 
 
 def _black_scholes(terms: Terms) -> dict[str, Array]:
-    """By their own formulas, which hold without any uncertainty too."""
     return dict(zip(names(1), vanilla_figures(terms.inputs, terms.strike, terms.sign).numpy(), strict=True))
 
 
