@@ -28,8 +28,8 @@ Sample = Callable[[int, int, str, int], "list[Moments] | None"]
 SAMPLERS = ("pseudo", "antithetic", "sobol", "fast")
 STREAMED = ("pseudo", "antithetic")  # those whose numbers a device may make by itself
 
-# random numbers of a block: it stays near the cache of a CPU, fills a GPU, and keeps a long job within memory
-_CPU_BLOCK, _GPU_BLOCK = 2**18, 2**25
+_CPU_BLOCK, _GPU_BLOCK = 2**21, 2**25  # random numbers of a block, which keep a long job within memory
+_CPU_PATHS = 2**16  # of a block: an operator on fewer takes longer to be called, on more it leaves the caches
 _LEAST_BLOCK = 512
 _SHARED = 32  # contracts of a batch among which the making of a block is shared out
 _LIVE = 64  # tensors of a block that are held at once, at most
@@ -154,7 +154,7 @@ def estimate(
         per_group = max(4, per_group + per_group % 2)  # a standard error takes two pairs
     samples = None if fused is None else fused(groups, per_group, sampler, seed)
     if samples is None:
-        elements = per_group * plan.inputs.spot.shape[1] * dimensions(plan)
+        elements = 0 if engine.device.type == "cpu" else per_group * plan.inputs.spot.shape[1] * dimensions(plan)
         with threads_for(min(elements, _block_elements(engine))):
             samples = group_moments(plan, groups, per_group, sampler, seed, engine)
     with np.errstate(invalid="ignore", over="ignore"):  # what overflowed on the device stays NaN or infinite
@@ -203,18 +203,24 @@ def _places(
 
 def block_paths(plan: Plan, contracts: int, engine: ComputeEngine) -> int:
     """Paths of a block, an even number."""
-    return max(_LEAST_BLOCK, _block_elements(engine) // (dimensions(plan) * min(contracts, _SHARED))) & ~1
+    return max(_LEAST_BLOCK, _all_paths(plan, engine) // min(contracts, _SHARED)) & ~1
 
 
 def batch_size(plan: Plan, contracts: int, num_simulations: int, engine: ComputeEngine) -> int:
     """How many of so many contracts of a plan's kind are simulated at once."""
     paths = min(num_simulations, block_paths(plan, contracts, engine))
-    return max(1, _block_elements(engine) // (paths * dimensions(plan)))
+    return max(1, _all_paths(plan, engine) // paths)
 
 
 def dimensions(plan: Plan) -> int:
     """Numbers that a path of one contract takes: random ones, or mixed gammas where these are more."""
     return max(plan.factors * plan.steps + plan.extra, len(pairs(len(plan.inputs.spot))))
+
+
+def _all_paths(plan: Plan, engine: ComputeEngine) -> int:
+    """Paths of all contracts of a block."""
+    paths = _block_elements(engine) // dimensions(plan)
+    return min(paths, _CPU_PATHS) if engine.device.type == "cpu" else paths
 
 
 def _block_elements(engine: ComputeEngine) -> int:
@@ -238,8 +244,7 @@ def group_moments(
 ) -> list[Moments]:
     """Moments of each group of paths; small ones are simulated together."""
     seeds = [stream_seed(seed, k) for k in range(groups)]
-    together = groups * count * plan.inputs.spot.shape[1] * dimensions(plan)
-    if groups == 1 or together > _block_elements(engine):
+    if groups == 1 or groups * count * plan.inputs.spot.shape[1] > _all_paths(plan, engine):
         return [_group(plan, _places(plan, count, sampler, each, engine), sampler, engine) for each in seeds]
     parts = [drawn for each in seeds for drawn in blocks(plan, count, sampler, each, engine)]
     joined = Draws(torch.cat([d.normals for d in parts], -1), torch.cat([d.uniforms for d in parts], -1))
@@ -276,10 +281,16 @@ def _moments(figures: Tensor, sampler: str, engine: ComputeEngine) -> Moments:
         figures = figures.unflatten(-1, (2, -1)).mean(-2)
     exact = figures.to(engine.exact_dtype)
     mean = exact.mean(-1)
-    centred = exact - mean.unsqueeze(-1)
-    products = [(row * centred).sum(-1) for row in centred]
-    moved = engine.download(torch.stack([mean, *products]))
+    moved = engine.download(torch.cat([mean[None], _products(exact - mean.unsqueeze(-1))]))
     return Moments(figures.shape[-1], moved[0], moved[1:])
+
+
+def _products(centred: Tensor) -> Tensor:
+    """Sums over paths of each row times each, shape (rows, rows, ...)."""
+    if centred.dtype == torch.float32:  # a sum by halves keeps digits that a product of matrices loses
+        return torch.stack([(row * centred).sum(-1) for row in centred])
+    rows = centred.movedim(0, -2)
+    return (rows @ rows.mT).movedim((-2, -1), (0, 1))
 
 
 def _slopes(whole: Moments) -> Array:
