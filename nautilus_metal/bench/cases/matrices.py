@@ -1,5 +1,6 @@
 """Work that is matrix products most of all: a product, a correlation, a recurrent network."""
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,8 +51,9 @@ def _history(engine: ComputeEngine, assets: int, periods: int) -> Problem:
 
 
 def _correlation(problem: Problem) -> np.ndarray:
-    with whole_products(problem.engine.device), threads_for(0):  # on the host the product is numpy's, the rest little
-        return problem.engine.download(correlation(problem.engine.upload(problem.exact, torch.float32)))
+    engine = problem.engine  # on the host the product is numpy's and the rest little, beside a GPU there is a cast
+    with whole_products(engine.device), threads_for(0) if engine.device.type == "cpu" else nullcontext():
+        return engine.download(correlation(engine.upload(problem.exact, torch.float32)))
 
 
 def _numpy_correlation(problem: Problem) -> np.ndarray:
@@ -71,7 +73,7 @@ def _torch_correlation(problem: Problem) -> np.ndarray:
 def _array_correlation(name: str) -> Any:
     def run(problem: Problem) -> np.ndarray:
         library = array_library(name)
-        found = library.corrcoef(library.asarray(problem.host))
+        found = library.corrcoef(library.asarray(problem.exact.astype(np.float32)))
         return np.asarray(found.get() if hasattr(found, "get") else found)
 
     return run
