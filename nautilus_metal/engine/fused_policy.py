@@ -130,9 +130,8 @@ def _values(normals: Tensor, stride: int) -> list[Tensor]:
     paid = terms.sign * (spots - terms.strike)
     spread = terms.volatility * terms.expiry**0.5
     depth = ((spots / terms.strike).log() * terms.sign / spread).clamp(-DEPTH, DEPTH)
-    within = terms.strike * (terms.sign * spread * depth).exp()  # a price is told by its depth
     excess = [
-        paid[date] - _price(within[date], terms.expiry * (1 - (date + 1) / dates)) for date in range(dates - 1)
+        paid[date] - _price(spots[date], terms.expiry * (1 - (date + 1) / dates)) for date in range(dates - 1)
     ]
     excess.append(torch.zeros_like(paid[0]))
     return [each.sort(-1).values for each in (depth, paid, torch.stack(excess))]

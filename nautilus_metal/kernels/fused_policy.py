@@ -4,14 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nautilus_metal.kernels.fused_numbers import (
+    DENSITY_AT_ZERO,
     Array,
     exponential,
     f32,
     i32,
     logarithm,
-    lower_tail,
     pseudo_row,
     reordered,
+    tail_share,
 )
 from nautilus_metal.kernels.fused_paths import QUICK
 from nautilus_metal.kernels.fused_quick import quick_row
@@ -58,9 +59,8 @@ def walk_values(source: int, seed: int, first: int, tile: int, stride: int, mark
             if date + 1 == dates:
                 excess[:] = f32(0.0)
                 continue
-            european(depth, market, f32(dates - 1 - date), excess)
-            for i in range(tile):
-                excess[i] = paid[i] - excess[i]
+            heights(total, market, f32(date + 1), f32(dates - 1 - date), z, excess)
+            above_european(z, paid, market, f32(dates - 1 - date), excess)
 
 
 def policy_loop(values: Array, rate: float, depths: Sums) -> float:
@@ -126,17 +126,34 @@ def at_date(w: Array, market: Array, date: np.float32, depth: Array, paid: Array
         paid[i] = sign * (exponential(drift * date + deviation * w[i]) - strike)
 
 
-def european(depth: Array, market: Array, left: np.float32, out: Array) -> None:
-    """Black and Scholes's price so many dates before expiry."""
-    deviation, strike, sign, rate, dividend, spread = market[1], market[2], market[3], market[4], market[5], market[6]
+def heights(w: Array, market: Array, date: np.float32, left: np.float32, nearer: Array, out: Array) -> None:
+    """Black and Scholes's second argument, signed, and the normal density there times the strike discounted."""
+    drift, deviation, strike, sign, rate, dividend = market[0], market[1], market[2], market[3], market[4], market[5]
     root = deviation * np.sqrt(left)
+    slope, scale = sign * deviation / root, DENSITY_AT_ZERO * strike * exponential(-rate * left)
+    shift = sign * ((drift * date - logarithm(strike) + (rate - dividend) * left) / root - f32(0.5) * root)
+    for i in range(len(w)):
+        x = slope * w[i] + shift
+        nearer[i] = x
+        out[i] = scale * exponential(f32(-0.5) * x * x)
+
+
+def above_european(nearer: Array, paid: Array, market: Array, left: np.float32, out: Array) -> None:
+    """What exercise pays above Black and Scholes's price so many dates before expiry; `out` has the heights.
+
+    Spot times the density at the first argument, both discounted, is the strike times that at the second one, so that
+    one exponential makes both tails.
+    """
+    deviation, strike, sign, rate, dividend = market[1], market[2], market[3], market[4], market[5]
+    further = sign * deviation * np.sqrt(left)
     kept, owed = exponential(-dividend * left), strike * exponential(-rate * left)
-    shift = (rate - dividend) * left / root + f32(0.5) * root
-    for i in range(len(depth)):
-        level = sign * spread * depth[i]
-        further = level / root + shift
-        out[i] = strike * exponential(level) * kept * lower_tail(sign * further)
-        out[i] = sign * (out[i] - owed * lower_tail(sign * (further - root)))
+    for i in range(len(nearer)):
+        x, height, gain = nearer[i], out[i], paid[i]
+        y, held = x + further, kept * (strike + sign * gain)
+        low, high = height * tail_share(abs(x)), height * tail_share(abs(y))
+        low = low if x < f32(0.0) else owed - low
+        high = high if y < f32(0.0) else held - high
+        out[i] = gain - sign * (high - low)
 
 
 def exercised(depth: Array, edge: np.float32, value: Array, share: np.float32, out: Array) -> None:

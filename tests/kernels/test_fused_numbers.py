@@ -76,6 +76,14 @@ def test_elementary_functions(name, exact, x, rtol, atol):
     np.testing.assert_allclose(found, exact(given.astype(float)), rtol=rtol, atol=atol)
 
 
+def test_a_tail_by_its_density():
+    x = np.linspace(0.0, 9.0, 2001).astype(np.float32)
+    share = np.array([fused_numbers.tail_share(each) for each in x])
+    assert share.dtype == np.float32
+    density = fused_numbers.DENSITY_AT_ZERO * np.exp(-0.5 * x.astype(float) ** 2)
+    np.testing.assert_allclose(density * share, ndtr(-x.astype(float)), rtol=0, atol=2.5e-7)
+
+
 def test_the_ends_of_the_exponential():
     assert fused_numbers.exponential(np.float32(-88.0)) == 0.0
     assert fused_numbers.exponential(np.float32(88.5)) == np.inf
