@@ -150,28 +150,28 @@ def greeks(
     >>> round(float(found.delta), 6), round(float(found.vega), 6)
     (0.636831, 37.524035)
     """
-    t = _terms(spot, strike, expiry, rate, volatility, dividend_yield, kind)
-    root = t.expiry.sqrt()
-    alive = t.volatility * root > 0
-    total = torch.where(alive, t.volatility * root, 1.0)
-    density = t.spot_value * normal_density(t.d1)
-    spot_part = t.sign * t.spot_value * normal_cdf(t.d1)
-    strike_part = t.sign * t.strike_value * normal_cdf(t.d2)
-    growth = (-t.dividend_yield * t.expiry).exp()
-    gamma = torch.where(alive & (t.spot > 0), density / (t.spot * t.spot * total), 0.0)
-    vega = density * root
-    decay = torch.where(alive, 0.5 * density * t.volatility * t.volatility / total, 0.0)
-    vol = torch.where(alive, t.volatility, 1.0)
-    skew = torch.where(alive, t.sign * t.d2 / vol, 0.0)
-    return Greeks(
-        delta=t.sign * growth * normal_cdf(t.d1),
-        gamma=gamma,
-        vega=vega,
-        theta=t.dividend_yield * spot_part - t.rate * strike_part - decay,
-        rho=t.expiry * strike_part,
-        vanna=-growth * normal_density(t.d1) * skew,
-        volga=vega * t.sign * t.d1 * skew,
-    )
+    return _greeks(_terms(spot, strike, expiry, rate, volatility, dividend_yield, kind))
+
+
+def price_and_greeks(
+    spot: Number,
+    strike: Number,
+    expiry: Number,
+    rate: Number,
+    volatility: Number,
+    dividend_yield: Number = 0.0,
+    kind: str | Tensor = "call",
+) -> tuple[Tensor, Greeks]:
+    """`price` and `greeks` of the same options.
+
+    Examples
+    --------
+    >>> value, found = price_and_greeks(100.0, 100.0, 1.0, 0.05, 0.2)
+    >>> round(float(value), 6), round(float(found.delta), 6)
+    (10.450584, 0.636831)
+    """
+    terms = _terms(spot, strike, expiry, rate, volatility, dividend_yield, kind)
+    return _price(terms), _greeks(terms)
 
 
 def digital(
@@ -238,6 +238,30 @@ def garman_kohlhagen(
     0.053556
     """
     return price(spot, strike, expiry, domestic_rate, volatility, foreign_rate, kind)
+
+
+def _greeks(t: _Terms) -> Greeks:
+    root = t.expiry.sqrt()
+    alive = t.volatility * root > 0
+    total = torch.where(alive, t.volatility * root, 1.0)
+    density = t.spot_value * normal_density(t.d1)
+    spot_part = t.sign * t.spot_value * normal_cdf(t.d1)
+    strike_part = t.sign * t.strike_value * normal_cdf(t.d2)
+    growth = (-t.dividend_yield * t.expiry).exp()
+    gamma = torch.where(alive & (t.spot > 0), density / (t.spot * t.spot * total), 0.0)
+    vega = density * root
+    decay = torch.where(alive, 0.5 * density * t.volatility * t.volatility / total, 0.0)
+    vol = torch.where(alive, t.volatility, 1.0)
+    skew = torch.where(alive, t.sign * t.d2 / vol, 0.0)
+    return Greeks(
+        delta=t.sign * growth * normal_cdf(t.d1),
+        gamma=gamma,
+        vega=vega,
+        theta=t.dividend_yield * spot_part - t.rate * strike_part - decay,
+        rho=t.expiry * strike_part,
+        vanna=-growth * normal_density(t.d1) * skew,
+        volga=vega * t.sign * t.d1 * skew,
+    )
 
 
 def _price(t: _Terms) -> Tensor:

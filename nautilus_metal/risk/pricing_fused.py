@@ -168,11 +168,12 @@ def _coefficients(asked: _Asked) -> Array:
             found = [_paid_at_expiry(m, m.sign, {"IS": 1.0}, {"ISz": 1.0}, {"ISz": 1.0}, 1, {"I": 1.0}), at_expiry]
         else:
             found = _averages(m, asked.terms.options, at_expiry)
-    table = np.zeros((1 + len(asked.plan.controls), 6, len(ROWS[style])))
+    places = {name: place for place, name in enumerate(ROWS[style])}
+    table = np.zeros((1 + len(asked.plan.controls), 6, len(places)))
     for figures, one in zip(table, found, strict=False):
         for figure, row in zip(figures, one, strict=True):
             for name, coefficient in row.items():
-                figure[ROWS[style].index(name)] = coefficient
+                figure[places[name]] = coefficient
     return table
 
 

@@ -295,20 +295,21 @@ def _products(centred: Tensor) -> Tensor:
 
 def _slopes(whole: Moments) -> Array:
     """Least-squares slopes of each figure on that of the controls, shape (controls, figures, contracts)."""
-    products = whole.products.transpose(2, 3, 0, 1)
-    width = products.shape[-1]
-    spread = np.sqrt(np.diagonal(products, axis1=-2, axis2=-1))
-    clean = np.isfinite(products).all((-2, -1)) & (spread[..., 0] > 0) & (whole.count >= _LEAST_FIT)
-    used = clean[..., None] & (spread > _ROUNDING * spread[..., :1])
-    scale = np.where(used, spread, 1.0)
-    both = used[..., :, None] & used[..., None, :]
-    scaled = np.where(both, products, 0.0) / (scale[..., :, None] * scale[..., None, :])
+    width = len(whole.mean)
     if width == 1:
-        return np.zeros((0, *spread.shape[:-1]))
-    among = scaled[..., 1:, 1:]
-    inverse = among if width == 2 else np.linalg.pinv(among, rcond=1e-9)  # a single 1, or 0, is its own
-    found = inverse @ scaled[..., 1:, :1]
-    return np.asarray(np.moveaxis(found[..., 0] * scale[..., :1] / scale[..., 1:], -1, 0))
+        return np.zeros((0, *whole.mean.shape[1:]))
+    spread = np.sqrt(np.einsum("ii...->i...", whole.products))
+    clean = np.isfinite(whole.products).all((0, 1)) & (spread[0] > 0) & (whole.count >= _LEAST_FIT)
+    used = clean & (spread > _ROUNDING * spread[0])
+    scale = np.where(used, spread, 1.0)
+    unit = used / scale
+    scaled = np.where(clean, whole.products, 0.0) * (unit[:, None] * unit)
+    found = scaled[1:, 0]
+    if width > 2:  # a single control's square is 1, or 0, and its own inverse
+        by_figure = scaled.transpose(2, 3, 0, 1)
+        inverse = np.linalg.pinv(by_figure[..., 1:, 1:], rcond=1e-9)
+        found = (inverse @ by_figure[..., 1:, :1])[..., 0].transpose(2, 0, 1)
+    return np.asarray(found * (scale[0] / scale[1:]))
 
 
 def _adjusted(mean: Array, slopes: Array, exact: Array) -> Array:

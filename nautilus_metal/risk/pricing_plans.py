@@ -95,9 +95,9 @@ def step_counts(terms: Terms) -> Array:
     dates = _dates(terms)
     if terms.options["steps"]:
         return np.full(terms.contracts, -(-terms.options["steps"] // dates) * dates)
-    exact = terms.model == "black_scholes" or (terms.model == "merton" and terms.style in (*TERMINAL, *SCHEDULED))
+    if terms.model == "black_scholes" or (terms.model == "merton" and terms.style in (*TERMINAL, *SCHEDULED)):
+        return np.full(terms.contracts, dates)
     wanted = np.maximum(_LEAST_STEPS, np.round(_STEPS_A_YEAR * terms.inputs.expiry.numpy()).astype(int))
-    wanted = np.ones_like(wanted) if exact else wanted
     if terms.model == "merton" and terms.style in FROM_START:
         wanted = wanted * 4  # jumps are put at the ends of the steps
     return -(-wanted // dates) * dates

@@ -135,7 +135,7 @@ def priced(request: Request, route: Route, started: float) -> OptionPrices:
         return rows.reshape(terms.shape + rows.shape[1:])
 
     price = route.figures["price"]
-    edges = {level: np.stack([price - half, price + half], -1) for level, half in route.half_widths.items()}
+    edges = {level: np.array([price - half, price + half]).T for level, half in route.half_widths.items()}
     host = set(route.method.tolist()) <= set(HOST_METHODS)
     return OptionPrices(
         price=shaped(price),

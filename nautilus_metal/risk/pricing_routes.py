@@ -280,7 +280,7 @@ def _exact(
 
 
 def _spread(details: Mapping[str, Any], count: int) -> dict[str, Array]:
-    return {name: np.broadcast_to(np.asarray(value), (count,)) for name, value in details.items()}
+    return {name: np.full(count, value) for name, value in details.items()}
 
 
 def _joined(parts: Iterable[tuple[Array, Route]]) -> Route:

@@ -1,6 +1,6 @@
 """The terms of a batch of option contracts of one style and model, checked."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -106,7 +106,7 @@ class Terms:
 
     def number(self, name: str) -> float:
         """One plain market figure of the only contract's first asset, by its name."""
-        return float(getattr(self.inputs, name).reshape(-1)[0])
+        return float(getattr(self.inputs, name).numpy().item(0))
 
 
 def checked_terms(
@@ -148,8 +148,9 @@ def checked_terms(
     }
     rows = {name: _with_tail(name, array, tail, style) for name, array in rows.items()}
     shape = _shape({n: a.shape[:-1] for n, a in rows.items()} | {n: a.shape for n, a in plain.items()}, batch, style)
-    of = {name: _flat(array, (*shape, assets)).reshape(-1, assets).T.contiguous() for name, array in rows.items()}
-    of |= {name: _flat(array, shape).reshape(-1) for name, array in plain.items()}
+    by_asset, by_contract = _together(rows.values(), (*shape, assets)), _together(plain.values(), shape)
+    of = dict(zip(rows, by_asset.reshape(len(rows), -1, assets).transpose(1, 2).contiguous(), strict=True))
+    of |= zip(plain, by_contract.reshape(len(plain), -1), strict=True)
     inputs = Inputs(of["spot"], of["volatility"], of["rate"], of["expiry"], of["dividend_yield"])
     amounts = {name: of[name] for name in _BY_CONTRACT if name in of}
     return Terms(style, model, shape, of["kind"], of["strike"], inputs, amounts, options, *_joint(options, assets))
@@ -244,6 +245,8 @@ def _shape(shapes: Mapping[str, tuple[int, ...]], batch: bool, style: str) -> tu
     for name, shape in shapes.items():
         if shape and not batch:
             raise InputError(f"`{name}` must be one number for style {style!r}, was of shape {shape}")
+        if shape in ((), found):
+            continue
         try:
             found = np.broadcast_shapes(found, shape)
         except ValueError:
@@ -253,5 +256,9 @@ def _shape(shapes: Mapping[str, tuple[int, ...]], batch: bool, style: str) -> tu
     return found
 
 
-def _flat(array: Array, shape: tuple[int, ...]) -> Tensor:
-    return torch.from_numpy(np.broadcast_to(array, shape).copy())
+def _together(arrays: Collection[Array], shape: tuple[int, ...]) -> Tensor:
+    """Arrays that broadcast to a shape, one after the other."""
+    table = np.empty((len(arrays), *shape))
+    for place, array in enumerate(arrays):
+        table[place] = array
+    return torch.from_numpy(table)
