@@ -13,8 +13,8 @@ from nautilus_metal.engine.fused_paths import PIECE, SOURCES, WORK
 from nautilus_metal.engine.threads import share
 from nautilus_metal.kernels import black_scholes
 from nautilus_metal.kernels.counter_normals import counter_normals
-from nautilus_metal.kernels.fused_paths import WIDTHS, path_at
-from nautilus_metal.kernels.fused_policy import policy_loop, walk_values
+from nautilus_metal.kernels.fused_paths import WIDTHS
+from nautilus_metal.kernels.fused_policy import POWERS, policy_loop, walk_values
 from nautilus_metal.kernels.longstaff_schwartz import DEPTH, train_policy
 from nautilus_metal.kernels.normals import standard_normals
 from nautilus_metal.kernels.paths import Paths
@@ -68,15 +68,15 @@ def fused_depths(
     )
     if fit is None:
         return None
-    return _fitted(fit, terms, _walked(walk, terms, dates, stride, count, seed, sampler))
+    return _fitted(fit, terms, count, *_walked(walk, terms, dates, stride, count, seed, sampler))
 
 
 def _walked(
     walk: Callable[..., None], terms: Exercise, dates: int, stride: int, count: int, seed: int, sampler: str
-) -> NDArray[np.float32]:
-    """Values at each date, shape (3, dates, count), the paths in the order of the tiles."""
-    tiles = -(-count // _TILE)
-    values = np.empty((3, dates, tiles * _TILE), np.float32)
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Values and powers at each date, see `walk_values`; the paths are whole tiles, in the tiles' order."""
+    tiles, source = -(-count // _TILE), SOURCES[sampler]
+    values, powers = np.empty((3, dates, tiles * _TILE), np.float32), np.zeros((tiles, dates, POWERS))
     some = max(1, PIECE // (dates * stride * _TILE))
     step = terms.expiry / dates
     drift = (terms.rate - terms.dividend_yield - 0.5 * terms.volatility**2) * step
@@ -86,21 +86,18 @@ def _walked(
 
     def work(first: int) -> None:
         for tile in range(first, min(first + some, tiles)):
-            walk(SOURCES[sampler], seed, tile * _TILE, _TILE, stride, market, values)
+            begin, width = tile * _TILE, WIDTHS[source]
+            walk(source, seed, begin, _TILE, count, width, stride, market, values, powers[tile])
 
     share(work, range(0, tiles, some), WORK * dates * (stride + 1) * count)
-    beyond = tiles * _TILE - count
-    if not beyond:
-        return values
-    path = path_at(np.arange(_TILE), _TILE, WIDTHS[SOURCES[sampler]])
-    return np.delete(values, np.flatnonzero(path >= _TILE - beyond) + count + beyond - _TILE, axis=2)
+    return values, powers.sum(0)
 
 
 def _fitted(
-    fit: Callable[..., float], terms: Exercise, values: NDArray[np.float32]
+    fit: Callable[..., float], terms: Exercise, count: int, values: NDArray[np.float32], powers: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
     depths = np.empty(values.shape[1])
-    worth = fit(values, terms.rate * terms.expiry / len(depths), depths)
+    worth = fit(values, powers, count, terms.rate * terms.expiry / len(depths), depths)
     return depths, worth
 
 
@@ -109,10 +106,11 @@ _TERMS = Exercise(1.02, -1.0, 0.06, 0.01, 0.3, 0.9)
 
 def _walked_sample(walk: Callable[..., None]) -> list[Tensor]:
     _, dates, stride = _SAMPLE
+    count = _TILE + 5
     return [
-        values.double().sort(-1).values
+        values.double().sort(-1).values[:, -count:]
         for sampler in ("pseudo", "fast")
-        for values in torch.from_numpy(_walked(walk, _TERMS, dates, stride, _TILE + 5, 3, sampler))
+        for values in torch.from_numpy(_walked(walk, _TERMS, dates, stride, count, 3, sampler)[0])
     ]
 
 
@@ -147,7 +145,7 @@ def _spots(sums: Tensor) -> Tensor:
 
 def _fitted_sample(walk: Callable[..., None], fit: Callable[..., float]) -> list[Tensor]:
     count, dates, _ = _SAMPLE
-    depths, worth = _fitted(fit, _TERMS, _walked(walk, _TERMS, dates, 1, count, 4, "pseudo"))
+    depths, worth = _fitted(fit, _TERMS, count, *_walked(walk, _TERMS, dates, 1, count, 4, "pseudo"))
     return [torch.from_numpy(depths[:-1]), torch.tensor([worth])]
 
 

@@ -14,7 +14,7 @@ from nautilus_metal.kernels.fused_numbers import (
     reordered,
     tail_share,
 )
-from nautilus_metal.kernels.fused_paths import QUICK
+from nautilus_metal.kernels.fused_paths import QUICK, path_at
 from nautilus_metal.kernels.fused_quick import quick_row
 from nautilus_metal.kernels.longstaff_schwartz import BINS, DEGREE, DEPTH, POINTS_A_TERM, RIDGE
 
@@ -22,23 +22,29 @@ Sums = NDArray[np.float64]
 
 _LEAST = f32(1e-30)  # in the money
 _BLOCK = 1024  # paths, so that what a date's loops hand on stays in the first cache
-_SPARE = 64  # bins of the paths out of the money, several so that none waits for the one before
-_MOMENTS = 3 * DEGREE + 2  # powers of the regressor, and of it times the target
+_SPARE = 256  # bins of the paths out of the money, several so that none waits for the one before
+POWERS = 2 * DEGREE + 1  # of the regressor, from 0 on
 
 
-def walk_values(source: int, seed: int, first: int, tile: int, stride: int, market: Array, out: Array) -> None:
+def walk_values(
+    source: int, seed: int, first: int, tile: int, count: int, width: int, stride: int, market: Array, out: Array,
+    powers: Sums,
+) -> None:  # fmt: skip
     """Fill columns of `out` with what exercise pays at each date on simulated paths.
 
     Parameters
     ----------
-    source, seed, first, tile, stride : int
-        The stream, `fused_paths.PSEUDO` or `QUICK`, the paths, and steps of a path between dates.
+    source, seed, first, tile, count, width, stride : int
+        The stream, `fused_paths.PSEUDO` or `QUICK`, the paths, how many of them there are, the rest being out of the
+        money for good, their order (see `fused_paths.path_at`), and steps of a path between dates.
     market : ndarray
         Drift and deviation of the logarithm between dates, strike in units of today's price, sign, rate and dividend
         yield times the years between dates, deviation of the logarithm at expiry.
     out : ndarray
         Shape (3, dates, paths): how far in the money, in deviations at expiry; what exercising pays, negative out of
         the money; and what it pays above the European option, at expiry 0.
+    powers : ndarray
+        Shape (dates, POWERS), added to: sums over the paths in the money of the powers of how far they are.
     """
     dates, root = out.shape[1], f32(1.0 / np.sqrt(float(stride)))
     words, quick = np.empty((4, tile // 4), np.uint64), np.empty((2, tile // 4), np.uint64)
@@ -56,20 +62,28 @@ def walk_values(source: int, seed: int, first: int, tile: int, stride: int, mark
             depth, paid = out[0, date, first : first + tile], out[1, date, first : first + tile]
             excess = out[2, date, first : first + tile]
             at_date(total, market, f32(date + 1), depth, paid)
-            if date + 1 == dates:
+            if date + 1 < dates:
+                heights(total, market, f32(date + 1), f32(dates - 1 - date), z, excess)
+                above_european(z, paid, market, f32(dates - 1 - date), excess)
+            else:
                 excess[:] = f32(0.0)
-                continue
-            heights(total, market, f32(date + 1), f32(dates - 1 - date), z, excess)
-            above_european(z, paid, market, f32(dates - 1 - date), excess)
+            for i in range(tile if first + tile > count else 0):
+                if first + path_at(i, tile, width) >= count:
+                    depth[i], paid[i], excess[i] = f32(-DEPTH), f32(-np.inf), f32(-np.inf)
+            depth_powers(depth, powers[date])
 
 
-def policy_loop(values: Array, rate: float, depths: Sums) -> float:
+def policy_loop(values: Array, powers: Sums, count: int, rate: float, depths: Sums) -> float:
     """Fit the boundary on paths, whose cash is held in today's worth.
 
     Parameters
     ----------
     values : ndarray
         Shape (3, dates, paths), see `walk_values`.
+    powers : ndarray
+        Shape (dates, POWERS), of all paths.
+    count : int
+        Paths that there are.
     rate : float
         Times the years between dates.
     depths : ndarray
@@ -82,7 +96,7 @@ def policy_loop(values: Array, rate: float, depths: Sums) -> float:
     """
     _, dates, paths = values.shape
     cash, premium = np.empty(paths, np.float32), np.zeros(paths, np.float32)
-    powers, bins, fit = np.empty(_MOMENTS), np.empty(BINS + _SPARE), np.empty(DEGREE + 1, np.float32)
+    mixed, bins, fit = np.empty(DEGREE + 1), np.empty(BINS + _SPARE), np.empty(DEGREE + 1, np.float32)
     gain, places = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.int32)
     paid, share = values[1, dates - 1], f32(np.exp(-rate * dates))
     for i in range(paths):
@@ -90,18 +104,20 @@ def policy_loop(values: Array, rate: float, depths: Sums) -> float:
     depths[:] = 0.0
     for date in range(dates - 1, 0, -1):
         depth, paid, excess = values[0, date - 1], values[1, date - 1], values[2, date - 1]
-        powers[:] = 0.0
+        mixed[:] = 0.0
         for start in range(0, paths, _BLOCK):
-            moments(depth[start : start + _BLOCK], premium[start : start + _BLOCK], powers)
-        powers[2 * DEGREE + 1 :] *= np.exp(rate * date)
+            mixed_powers(depth[start : start + _BLOCK], premium[start : start + _BLOCK], mixed)
+        mixed *= np.exp(rate * date)
         depths[date - 1] = np.inf
-        if not regression(powers, fit):
+        if not regression(powers[date - 1], mixed, fit):
             continue
         bins[:] = 0.0
         for start in range(0, paths, _BLOCK):
             binned(depth[start : start + _BLOCK], excess[start : start + _BLOCK], fit, gain, places, bins)
-        best = total = 0.0
-        for k in range(BINS - 1, -1, -1):
+        best, total, deepest = 0.0, 0.0, BINS - 1
+        while deepest > 0 and bins[deepest] == 0.0:
+            deepest -= 1
+        for k in range(deepest, -1, -1):
             total += bins[k]
             if total > best:
                 best = total
@@ -114,7 +130,7 @@ def policy_loop(values: Array, rate: float, depths: Sums) -> float:
     worth = 0.0
     for i in range(paths):
         worth += cash[i]
-    return worth / paths
+    return worth / count
 
 
 def at_date(w: Array, market: Array, date: np.float32, depth: Array, paid: Array) -> None:
@@ -178,15 +194,13 @@ def binned(
 
 
 @reordered
-def moments(depth: Array, premium: Array, out: Sums) -> None:
-    """Add sums over the paths in the money of the powers of x, and of these times the premium."""
+def depth_powers(depth: Array, out: Sums) -> None:
+    """Add sums over the paths in the money of the powers of x."""
     n = a = b = c = d = e = f = g = h = 0.0
-    p = q = r = s = t = 0.0
     for i in range(len(depth)):
         x = float(max(depth[i], f32(0.0)))
-        inside = 1.0 if depth[i] > f32(0.0) else 0.0
-        y, xx = inside * float(premium[i]), x * x
-        n += inside
+        xx = x * x
+        n += 1.0 if depth[i] > f32(0.0) else 0.0
         a += x
         b += xx
         c += xx * x
@@ -195,16 +209,27 @@ def moments(depth: Array, premium: Array, out: Sums) -> None:
         f += xx * xx * xx
         g += xx * xx * xx * x
         h += xx * xx * xx * xx
+    for k, value in enumerate((n, a, b, c, d, e, f, g, h)):
+        out[k] += value
+
+
+@reordered
+def mixed_powers(depth: Array, premium: Array, out: Sums) -> None:
+    """Add sums over the paths in the money of the powers of x times the premium."""
+    p = q = r = s = t = 0.0
+    for i in range(len(depth)):
+        x = float(max(depth[i], f32(0.0)))
+        y, xx = float(premium[i]) if depth[i] > f32(0.0) else 0.0, x * x
         p += y
         q += y * x
         r += y * xx
         s += y * xx * x
         t += y * xx * xx
-    for k, value in enumerate((n, a, b, c, d, e, f, g, h, p, q, r, s, t)):
+    for k, value in enumerate((p, q, r, s, t)):
         out[k] += value
 
 
-def regression(powers: Sums, fit: Array) -> bool:
+def regression(powers: Sums, mixed: Sums, fit: Array) -> bool:
     """Solve the normal equations; few points give a lower degree, and too few none."""
     count = powers[0]
     size = min(DEGREE, int(count) // POINTS_A_TERM) + 1
@@ -217,7 +242,7 @@ def regression(powers: Sums, fit: Array) -> bool:
         for k in range(size):
             matrix[j, k] = powers[j + k] / (roots[j] * roots[k])
         matrix[j, j] += RIDGE * count
-        matrix[j, size] = powers[2 * DEGREE + 1 + j] / roots[j]
+        matrix[j, size] = mixed[j] / roots[j]
     for j in range(size):
         for row in range(size):
             if row != j:
