@@ -11,6 +11,7 @@ from nautilus_metal.engine import ComputeEngine, shared_engine
 from nautilus_metal.engine.cancel import CancelToken
 from nautilus_metal.engine.governor import cpu_of
 from nautilus_metal.engine.placement import shared_placement
+from nautilus_metal.engine.placement_work import WORK
 from nautilus_metal.engine.worker import Job, Worker
 from nautilus_metal.errors import InputError
 from nautilus_metal.host import (
@@ -27,7 +28,6 @@ from nautilus_metal.host import (
     post,
 )
 from nautilus_metal.risk.checks import above
-from nautilus_metal.risk.pricing_work import ALL_WORK
 
 ENDPOINT = "MetalEngine.get"
 STOP_SECONDS = 1.0  # for work in flight to come to a kernel boundary
@@ -139,7 +139,7 @@ class MetalEngine(Component):
         Parameters
         ----------
         kind : str or None
-            A kind of work of `nautilus_metal.risk.pricing_work.ALL_WORK`; None where the size does not matter.
+            A kind of work of `nautilus_metal.engine.placement_work.WORK`; None where the size does not matter.
         elements : int
             Size of its largest tensor.
         """
@@ -287,5 +287,5 @@ def _engine(config: MetalEngineConfig) -> ComputeEngine:
     above(config.hang_seconds, 0.0, "`hang_seconds`")
     engine = shared_engine(config.device, config.precision, config.memory_fraction, config.seed)
     if config.device == "auto":
-        shared_placement(engine, ALL_WORK)  # once for a user and a device
+        shared_placement(engine, WORK)  # once for a user and a device
     return engine

@@ -110,13 +110,13 @@ def _measured(engine: Any, fault: str | None) -> Facts:
     from nautilus_metal.engine.placement import crossover
     from nautilus_metal.engine.placement_measure import SIZES
     from nautilus_metal.engine.placement_store import calibrate
-    from nautilus_metal.risk.pricing_work import ALL_WORK
+    from nautilus_metal.engine.placement_work import WORK
 
     nothing = {"calibration": None, "placement": None}
     if fault is not None:
         return nothing
     try:
-        found = calibrate(engine, ALL_WORK, fresh=True)
+        found = calibrate(engine, WORK, fresh=True)
     except RuntimeError as error:
         return nothing | {"fault": str(error)}
     rows = [

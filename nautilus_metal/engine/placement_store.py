@@ -41,21 +41,23 @@ def calibrate(engine: ComputeEngine, work: Mapping[str, Work], fresh: bool = Fal
     work : mapping of str to Work
         Kinds of work that the calibration has to know; those that the stored one does not know are added to it.
     fresh : bool
-        Measure in any case.
+        Measure in any case; kinds that are not in `work` keep what is known of them.
 
     Returns
     -------
     Calibration
         Also stored for the next process; where the folder cannot be written it is not, and nothing is raised.
     """
-    found = None if fresh else load(engine)
-    if found is None:
+    known = load(engine)
+    if fresh or known is None:
         found = measure(engine, work)
+        if known is not None and engine.device.type != "cpu":
+            found = replace(found, times=known.times | found.times)
     else:
-        missing = {name: row for name, row in work.items() if name not in found.times}
+        missing = {name: row for name, row in work.items() if name not in known.times}
         if not missing or engine.device.type == "cpu":
-            return found
-        found = replace(found, times=found.times | work_times(engine, missing))
+            return known
+        found = replace(known, times=known.times | work_times(engine, missing))
     store(engine, found)
     return found
 

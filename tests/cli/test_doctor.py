@@ -11,8 +11,8 @@ from nautilus_metal.cli import doctor_facts, main
 from nautilus_metal.engine import ComputeEngine, placement_store
 from nautilus_metal.engine.hardware import Conditions
 from nautilus_metal.engine.placement_measure import SIZES, Calibration, Work, identify
+from nautilus_metal.engine.placement_work import WORK
 from nautilus_metal.errors import DeviceError
-from nautilus_metal.risk.pricing_work import ALL_WORK
 
 KEYS = {
     "schema", "nautilus_metal", "python", "system", "versions", "extras", "devices", "device", "conditions", "memory",
@@ -74,13 +74,13 @@ def test_the_json_of_this_machine(capsys, cache):
     measured = facts["calibration"]
     assert set(measured) == set(Calibration.__dataclass_fields__)
     assert all(math.isfinite(measured[key]) and measured[key] > 0 for key in ("copy_within", "matmul", "launch"))
-    assert [row["kind"] for row in facts["placement"]] == (list(ALL_WORK) if facts["device"] != "cpu" else [])
+    assert [row["kind"] for row in facts["placement"]] == (list(WORK) if facts["device"] != "cpu" else [])
     assert len(list((cache / "nautilus_metal").glob("calibration-*.json"))) == 1, "kept for the placement"
 
 
 def test_a_gpus_placement_is_a_table(capsys, as_a_gpu):
     facts = facts_of(capsys, "--device", "cpu")
-    assert [row["kind"] for row in facts["placement"]] == list(ALL_WORK)
+    assert [row["kind"] for row in facts["placement"]] == list(WORK)
     assert all(row["elements"] == list(SIZES) for row in facts["placement"])
     assert all(SIZES[1] < row["device_from"] < SIZES[2] for row in facts["placement"])
     assert main(["doctor", "--device", "cpu"]) == 0

@@ -119,6 +119,14 @@ def test_kinds_of_work_that_a_calibration_does_not_know_are_added_to_it(engine, 
     assert len(measured) == 1
 
 
+def test_kinds_that_are_not_measured_anew_are_kept(engine, measured):
+    first = calibrate(engine, {"losses": WORK["losses"]})
+    again = calibrate(engine, {"series": WORK["series"]}, fresh=True)
+    assert again.measured != first.measured
+    assert list(again.times) == ([] if engine.device.type == "cpu" else ["losses", "series"])
+    assert load(engine) == again
+
+
 def test_a_file_in_the_place_of_the_folder_is_no_error(engine, measured, cache):
     (cache / "nautilus_metal").write_text("in the way")
     store(engine, calibrate(engine, WORK))

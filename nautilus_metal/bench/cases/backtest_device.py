@@ -12,7 +12,7 @@ from nautilus_metal.bench.cases.placement import ON_CPU, ON_DEVICE
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.engine.placement import crossover
 from nautilus_metal.engine.placement_store import calibrate
-from nautilus_metal.risk.pricing_work import ALL_WORK
+from nautilus_metal.engine.placement_work import WORK
 
 ASSETS, HISTORY = 20, 30  # instruments, and days before the first report
 LEVELS = (0.95, 0.99)
@@ -34,7 +34,7 @@ Problem = dict[str, Run]  # by where the risk is computed
 def _prepare(engine: ComputeEngine, reports: int, scenarios: int) -> Problem:
     if engine.device.type == "cpu":
         raise NothingToCompareError("the CPU is the only device that is used here: there is nothing to choose")
-    calibrate(engine, ALL_WORK)  # what "auto" goes by, once for a user and a device
+    calibrate(engine, WORK)  # what "auto" goes by, once for a user and a device
     places = {"auto": "auto", ON_CPU: "cpu", ON_DEVICE: str(engine.device)}
     return {name: backtest(place, reports, scenarios) for name, place in places.items()}
 
@@ -171,7 +171,7 @@ def crossing(gained: Mapping[int, float]) -> float | None:
 def _remark(results: Sequence[Result], engine: ComputeEngine) -> str | None:
     if engine.device.type == "cpu":
         return None
-    gained, placed = gains(results), crossover(calibrate(engine, ALL_WORK), "losses")
+    gained, placed = gains(results), crossover(calibrate(engine, WORK), "losses")
     each = ", ".join(f"{gain:.2f} at {size:,}" for size, gain in gained.items())
     return (
         f"A backtest of {ASSETS} shares is faster on {engine.device} {_from(crossing(gained))} (times as fast as "
