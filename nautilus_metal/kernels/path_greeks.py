@@ -202,8 +202,8 @@ def geometric_asian_figures(x: Inputs, strike: Tensor, sign: Tensor, observation
     middle, spread = (n + 1) / (2 * n), (n + 1) * (2 * n + 1) / (6 * n * n)  # of the life: mean date, variance's
     carry, lost = x.rate - yields, 0.5 * volatility * volatility * (middle - spread)
     forward = spot * ((carry * middle - lost) * x.expiry).exp()
-    arguments = (forward, strike, x.expiry, x.rate, volatility * spread**0.5, x.rate, sign)
-    value, found = black_scholes.price(*arguments), black_scholes.greeks(*arguments)
+    deviation = volatility * spread**0.5
+    value, found = black_scholes.price_and_greeks(forward, strike, x.expiry, x.rate, deviation, x.rate, sign)
     moved, curved = found.delta * forward, found.gamma * forward * forward
     vega = volatility * x.expiry * ((spread - middle) * moved + spread * curved)
     maturity = moved * carry + 0.5 * volatility * volatility * curved - x.rate * value
