@@ -26,7 +26,7 @@ Bridge = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 PSEUDO, SOBOL, QUICK = 0, 1, 2  # where normals come from: `normals.standard_normals`, or `counter_normals`
 _BRIDGED = 1 << 16  # elements of a tile's bridge, so that they stay in the second cache
-_TILE, _STREAMED = (128, 1024), 1088  # paths; rows of 4 KiB would fall on the same lines of the first cache
+_TILE, _STREAMED = (128, 1024), 1600  # paths; rows of 4 KiB would fall on the same lines of the first cache
 WIDTHS = 4, 1, 2  # of a source: neighbours that stand apart, each in its part of a tile
 
 
