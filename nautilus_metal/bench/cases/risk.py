@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import lgamma, log, pi
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +13,10 @@ from nautilus_metal.bench.libraries import array_library
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.kernels.normals import standard_normals
 from nautilus_metal.risk import Book, RiskAssessment, assess
+from nautilus_metal.risk.degrees import DEGREES_GRID
 
 LEVELS = (0.95, 0.99)
+_ALPHA, _BETA, _GAMMA, _LEAST = 0.03, 0.90, 0.06, 0.01  # of the filter of `risk.filtered`
 
 
 class Problem(NamedTuple):
@@ -43,19 +46,59 @@ def _prepare(engine: ComputeEngine, assets: int, scenarios: int) -> Problem:
     return Problem(engine, book, returns, standard_normals(assets, scenarios, seed=3).numpy(), {})
 
 
-def _assess(problem: Problem) -> RiskAssessment:
+def _assess(problem: Problem, model: str = "normal") -> RiskAssessment:
     scenarios = problem.normals.shape[1]
-    return assess(problem.book, problem.returns, levels=LEVELS, scenarios=scenarios, engine=problem.engine)
+    return assess(
+        problem.book, problem.returns, model, levels=LEVELS, scenarios=scenarios, engine=problem.engine
+    )
 
 
 def _numpy(problem: Problem) -> PeerFigures:
     """The same in numpy, as one would write it: float64, cached normals, sorted losses, Euler components."""
-    values = problem.book.values
     covariance = problem.returns.T @ problem.returns / len(problem.returns)
-    scenarios = np.linalg.cholesky(covariance) @ problem.normals
-    losses = -(values @ scenarios)
+    return _sorted(problem.book.values, (np.linalg.cholesky(covariance) @ problem.normals).T)
+
+
+def _numpy_historical(problem: Problem) -> PeerFigures:
+    return _sorted(problem.book.values, np.expm1(problem.returns))
+
+
+def _numpy_filtered(problem: Problem) -> PeerFigures:
+    """Past shocks at today's volatility, by the filter of `risk.filtered`: a recursion over the days."""
+    squares = problem.returns**2
+    long_run = squares.mean(axis=0)
+    weights = np.where(problem.returns < 0.0, _ALPHA + _GAMMA, _ALPHA)
+    variance = np.empty((len(squares) + 1, len(long_run)))
+    variance[0] = long_run
+    for day, square in enumerate(squares):
+        constant = (1.0 - _ALPHA - _BETA - _GAMMA / 2) * long_run
+        variance[day + 1] = constant + weights[day] * square + _BETA * variance[day]
+    deviation = np.sqrt(np.maximum(variance, _LEAST * long_run))
+    return _sorted(problem.book.values, np.expm1(problem.returns / deviation[:-1] * deviation[-1]))
+
+
+def _numpy_student(problem: Problem) -> PeerFigures:
+    """Degrees by maximum likelihood over the same candidates; mixing variables cached by them, as the normals are."""
+    centred = problem.returns - problem.returns.mean(axis=0)
+    squares = centred**2 / (centred**2).mean(axis=0)
+
+    def likelihood(degrees: float) -> float:
+        constant = lgamma((degrees + 1) / 2) - lgamma(degrees / 2) - 0.5 * log(pi * (degrees - 2))
+        return float(constant - (degrees + 1) / 2 * np.log1p(squares / (degrees - 2)).mean())
+
+    degrees = max(DEGREES_GRID, key=likelihood)
+    if "mixing" not in problem.kept:
+        drawn = np.random.default_rng(2).chisquare(degrees, problem.normals.shape[1])
+        problem.kept["mixing"] = np.sqrt((degrees - 2) / drawn)
+    factor = np.linalg.cholesky(centred.T @ centred / (len(centred) - 1))
+    return _sorted(problem.book.values, (factor @ problem.normals * problem.kept["mixing"]).T)
+
+
+def _sorted(values: np.ndarray, returns: np.ndarray) -> PeerFigures:
+    """Figures of scenarios of returns, shape (scenarios, assets)."""
+    losses = -(returns @ values)
     worst = np.argsort(losses)[::-1][: max(1, round(len(losses) * (1 - LEVELS[0])))]
-    return _tail_figures(losses[worst], -values[:, None] * scenarios[:, worst], len(losses))
+    return _tail_figures(losses[worst], -(returns[worst] * values).T, len(losses))
 
 
 def _collapsed(name: str, problem: Problem) -> PeerFigures:
@@ -134,7 +177,13 @@ _PEERS: dict[str, Callable[[Problem], PeerFigures]] = {
     "JAX, collapsed": partial(_collapsed, "jax.numpy"),
 }
 
-CASES = tuple(
+_TICKS: dict[str, Callable[[Problem], PeerFigures]] = {
+    "historical": _numpy_historical,
+    "filtered_historical": _numpy_filtered,
+    "student_t": _numpy_student,
+}
+
+_NORMAL = tuple(
     Case(
         name=name,
         title=f"{title}: VaR and ES at two levels with components, normal model, covariance of 1,000 days",
@@ -152,3 +201,18 @@ CASES = tuple(
         ("var_es", "a large assessment on cached normals", {"assets": 100, "scenarios": 1_000_000}),
     )
 )
+_BY_MODEL = tuple(
+    Case(
+        name=f"tick_{model}",
+        title=f"the same tick by the model {model}, fitted to 1,000 days: the scenarios of a model of history",
+        sizes=({"assets": 20, "scenarios": 10_000},),
+        quick=({"assets": 5, "scenarios": 1_000},),
+        prepare=_prepare,
+        ours=partial(_assess, model=model),
+        peers={"numpy": peer},
+        check=_check,
+        on_cpu=True,
+    )
+    for model, peer in _TICKS.items()
+)
+CASES = (*_NORMAL, *_BY_MODEL)
