@@ -1,10 +1,12 @@
 """How many CPU threads a piece of work is worth, and work shared among them."""
 
+import ctypes
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -16,8 +18,9 @@ SMALL = 2**21  # elements under which waiting for a second thread costs more tha
 
 _MOST = 256  # threads that help, of which there are as many as were ever at work together
 
-_kept: dict[int, ThreadPoolExecutor] = {}
+_kept: dict[int, "_Helpers"] = {}
 _making = threading.Lock()
+_running_core: Callable[[], int] | None = ctypes.CDLL(None).sched_getcpu if sys.platform == "linux" else None
 _left: ContextVar[int] = ContextVar("threads_left_by_torch", default=1)
 
 
@@ -92,10 +95,40 @@ def share(work: Callable[[Any], None], tasks: Sequence[Any], elements: int) -> N
         one.result()
 
 
-def _helpers() -> ThreadPoolExecutor:
+class _Helpers(ThreadPoolExecutor):
     """Threads that stay: a new one has to be waited for, for milliseconds on a busy machine."""
-    process = os.getpid()  # a fork takes no threads along
+
+    def __init__(self) -> None:
+        super().__init__(_MOST, "nautilus-metal", initializer=self._enter)
+        self._left_cores: dict[int, int] = {}
+
+    def _enter(self) -> None:
+        self._left_cores[threading.get_native_id()] = -1
+
+    def make_way(self) -> None:
+        """Keep the helpers off the calling thread's core.
+
+        A virtual machine whose other cores sleep wakes a thread on the core of the one that wakes it, and leaves both
+        there, for milliseconds.
+        """
+        if sys.platform != "linux" or _running_core is None:
+            return
+        core, caller = _running_core(), threading.get_native_id()
+        staying = [each for each, left in list(self._left_cores.items()) if left != core and each != caller]
+        if not staying:
+            return
+        others = os.sched_getaffinity(0) - {core}
+        for helper in staying if others else ():
+            with suppress(OSError):
+                os.sched_setaffinity(helper, others)
+                self._left_cores[helper] = core
+
+
+def _helpers() -> _Helpers:
+    """The threads of this process, of which a fork takes none along, off the calling thread's core."""
+    process = os.getpid()
     if process not in _kept:
         with _making:
-            _kept.setdefault(process, ThreadPoolExecutor(_MOST, "nautilus-metal"))
+            _kept.setdefault(process, _Helpers())
+    _kept[process].make_way()
     return _kept[process]

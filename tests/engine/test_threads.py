@@ -1,3 +1,5 @@
+import os
+import sys
 import threading
 
 import pytest
@@ -78,3 +80,38 @@ def test_an_error_comes_out(three_threads, where):
         share(work, range(10_000), 10)
     assert 0 < len(done) < 10_000
     assert set(done) <= set(range(10_000))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a thread be kept off a core")
+def test_helpers_are_kept_off_the_callers_core(three_threads, monkeypatch):
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        pytest.skip("there is one core")
+    both = threading.Barrier(3, timeout=30)
+
+    def cores_of_helpers():
+        found = {}
+
+        def work(_):
+            both.wait()
+            found[threading.get_native_id()] = os.sched_getaffinity(0)
+
+        share(work, range(3), 10)
+        assert found.pop(threading.get_native_id()) == allowed
+        return list(found.values())
+
+    cores_of_helpers()  # a thread that begins may use every core
+    for core in sorted(allowed)[:2]:
+        monkeypatch.setattr("nautilus_metal.engine.threads._running_core", lambda core=core: core)
+        assert cores_of_helpers() == [allowed - {core}] * 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a thread be kept on a core")
+def test_a_caller_on_one_core_has_helpers_there(three_threads):
+    allowed, done = os.sched_getaffinity(0), []
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        share(done.append, range(100), 10)
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert sorted(done) == [*range(100)]
