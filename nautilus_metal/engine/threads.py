@@ -20,7 +20,8 @@ _MOST = 256  # threads that help, of which there are as many as were ever at wor
 
 _kept: dict[int, "_Helpers"] = {}
 _making = threading.Lock()
-_running_core: Callable[[], int] | None = ctypes.CDLL(None).sched_getcpu if sys.platform == "linux" else None
+_library = ctypes.CDLL(None) if sys.platform == "linux" else None
+_running_core: Callable[[], int] | None = getattr(_library, "sched_getcpu", None)
 _left: ContextVar[int] = ContextVar("threads_left_by_torch", default=1)
 
 
