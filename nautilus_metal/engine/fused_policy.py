@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nautilus_metal.engine.fused import fused_kernels
 from nautilus_metal.engine.fused_paths import PIECE, SOURCES, WORK
+from nautilus_metal.engine.shared import shared_engine
 from nautilus_metal.engine.threads import share
 from nautilus_metal.kernels import black_scholes
 from nautilus_metal.kernels.counter_normals import counter_normals
@@ -68,15 +69,24 @@ def fused_depths(
     )
     if fit is None:
         return None
-    return _fitted(fit, terms, count, *_walked(walk, terms, dates, stride, count, seed, sampler))
+    with shared_engine("cpu").pool.borrow(_size(dates, count), torch.float32) as room:  # new pages take milliseconds
+        values = room.numpy()
+        return _fitted(fit, terms, count, values, _walked(walk, terms, stride, count, seed, sampler, values))
+
+
+def _size(dates: int, count: int) -> tuple[int, int, int]:
+    """Of the values, whose paths are whole tiles."""
+    return 3, dates, -(-count // _TILE) * _TILE
 
 
 def _walked(
-    walk: Callable[..., None], terms: Exercise, dates: int, stride: int, count: int, seed: int, sampler: str
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Values and powers at each date, see `walk_values`; the paths are whole tiles, in the tiles' order."""
-    tiles, source = -(-count // _TILE), SOURCES[sampler]
-    values, powers = np.empty((3, dates, tiles * _TILE), np.float32), np.zeros((tiles, dates, POWERS))
+    walk: Callable[..., None], terms: Exercise, stride: int, count: int, seed: int, sampler: str,
+    values: NDArray[np.float32],
+) -> NDArray[np.float64]:  # fmt: skip
+    """Fill the values, paths in the tiles' order; the powers at each date, see `walk_values`."""
+    source, (_, dates, width) = SOURCES[sampler], values.shape
+    tiles = width // _TILE
+    powers = np.zeros((tiles, dates, POWERS))
     some = max(1, PIECE // (dates * stride * _TILE))
     step = terms.expiry / dates
     drift = (terms.rate - terms.dividend_yield - 0.5 * terms.volatility**2) * step
@@ -86,11 +96,10 @@ def _walked(
 
     def work(first: int) -> None:
         for tile in range(first, min(first + some, tiles)):
-            begin, width = tile * _TILE, WIDTHS[source]
-            walk(source, seed, begin, _TILE, count, width, stride, market, values, powers[tile])
+            walk(source, seed, tile * _TILE, _TILE, count, WIDTHS[source], stride, market, values, powers[tile])
 
     share(work, range(0, tiles, some), WORK * dates * (stride + 1) * count)
-    return values, powers.sum(0)
+    return np.asarray(powers.sum(0))
 
 
 def _fitted(
@@ -105,13 +114,12 @@ _TERMS = Exercise(1.02, -1.0, 0.06, 0.01, 0.3, 0.9)
 
 
 def _walked_sample(walk: Callable[..., None]) -> list[Tensor]:
-    _, dates, stride = _SAMPLE
-    count = _TILE + 5
-    return [
-        values.double().sort(-1).values[:, -count:]
-        for sampler in ("pseudo", "fast")
-        for values in torch.from_numpy(_walked(walk, _TERMS, dates, stride, count, 3, sampler)[0])
-    ]
+    (_, dates, stride), count, found = _SAMPLE, _TILE + 5, []
+    for sampler in ("pseudo", "fast"):
+        values = np.empty(_size(dates, count), np.float32)
+        _walked(walk, _TERMS, stride, count, 3, sampler, values)
+        found += [each.double().sort(-1).values[:, -count:] for each in torch.from_numpy(values)]
+    return found
 
 
 def _drawn_sample() -> list[Tensor]:
@@ -145,7 +153,8 @@ def _spots(sums: Tensor) -> Tensor:
 
 def _fitted_sample(walk: Callable[..., None], fit: Callable[..., float]) -> list[Tensor]:
     count, dates, _ = _SAMPLE
-    depths, worth = _fitted(fit, _TERMS, count, *_walked(walk, _TERMS, dates, 1, count, 4, "pseudo"))
+    values = np.empty(_size(dates, count), np.float32)
+    depths, worth = _fitted(fit, _TERMS, count, values, _walked(walk, _TERMS, 1, count, 4, "pseudo", values))
     return [torch.from_numpy(depths[:-1]), torch.tensor([worth])]
 
 
