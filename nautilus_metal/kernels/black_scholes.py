@@ -244,8 +244,9 @@ def _greeks(t: _Terms) -> Greeks:
     root = t.expiry.sqrt()
     alive = t.volatility * root > 0
     total = torch.where(alive, t.volatility * root, 1.0)
-    density = t.spot_value * normal_density(t.d1)
-    spot_part = t.sign * t.spot_value * normal_cdf(t.d1)
+    height, share = normal_density(t.d1), normal_cdf(t.d1)
+    density = t.spot_value * height
+    spot_part = t.sign * t.spot_value * share
     strike_part = t.sign * t.strike_value * normal_cdf(t.d2)
     growth = (-t.dividend_yield * t.expiry).exp()
     gamma = torch.where(alive & (t.spot > 0), density / (t.spot * t.spot * total), 0.0)
@@ -254,12 +255,12 @@ def _greeks(t: _Terms) -> Greeks:
     vol = torch.where(alive, t.volatility, 1.0)
     skew = torch.where(alive, t.sign * t.d2 / vol, 0.0)
     return Greeks(
-        delta=t.sign * growth * normal_cdf(t.d1),
+        delta=t.sign * growth * share,
         gamma=gamma,
         vega=vega,
         theta=t.dividend_yield * spot_part - t.rate * strike_part - decay,
         rho=t.expiry * strike_part,
-        vanna=-growth * normal_density(t.d1) * skew,
+        vanna=-growth * height * skew,
         volga=vega * t.sign * t.d1 * skew,
     )
 
