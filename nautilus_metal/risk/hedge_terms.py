@@ -145,4 +145,10 @@ def trade_cost(instruments: Sequence[HedgeInstrument], trades: Array) -> float:
 def trade_caps(instruments: Sequence[HedgeInstrument], scale: Array) -> Array:
     """Most that may be bought and sold of each, in units of `scale`; shape (2, instruments)."""
     ranges = np.array([instrument.range for instrument in instruments]).reshape(-1, 2)
-    return np.minimum(np.stack([ranges[:, 1], -ranges[:, 0]]) / scale, _MOST)
+    return in_units(np.stack([ranges[:, 1], -ranges[:, 0]]), scale)
+
+
+def in_units(amounts: Array, unit: Array | float, most: float = _MOST) -> Array:
+    """Amounts over a unit, which may be as small as a number can be: beyond a bound all are alike."""
+    with np.errstate(over="ignore"):
+        return np.minimum(amounts / unit, most)

@@ -20,6 +20,7 @@ from nautilus_metal.risk.hedge_terms import (
     UNNEEDED,
     HedgeInstrument,
     HedgeResult,
+    in_units,
     named_trades,
     rounded_trades,
     trade_caps,
@@ -30,6 +31,7 @@ from nautilus_metal.risk.programme import minimise
 __all__ = ["HedgeInstrument", "HedgeResult", "delta_hedge", "exposure_hedge"]
 
 _NOTHING = 1e-6  # share of the book's risk that counts as none
+_WIDE = 1e9  # times the book's own risk: a band that no trades leave
 
 
 def delta_hedge(delta: float, instrument: HedgeInstrument, unit_delta: float, band: float = 0.0) -> HedgeResult:
@@ -137,13 +139,14 @@ class _Exposures:
             trades[i] = quantity
         start, unit = (self.given + self.table @ trades) / self.risk, self.risk
         free = [i for i in range(len(trades)) if i not in fixed and self.size[i] > 0]
-        excess = np.maximum(np.abs(start) - self.band / unit, 0.0)
+        band = in_units(self.band, unit, _WIDE)
+        excess = np.maximum(np.abs(start) - band, 0.0)
         if free and excess.any():
-            scale = unit / self.size[free]
-            columns = self.table[:, free] / unit * scale
+            scale = np.maximum(unit / self.size[free], np.finfo(np.float64).tiny)
+            columns = self.table[:, free] / self.size[free]
             caps = trade_caps([self.instruments[i] for i in free], scale)
             cost = np.array([self.instruments[i].cost for i in free]) * scale
-            moves, excess = _cheapest(start, columns, self.band / unit, caps, cost / (cost.max() or 1.0))
+            moves, excess = _cheapest(start, columns, band, caps, cost / (cost.max() or 1.0))
             trades[free] = moves * scale
         return trades, excess * unit
 

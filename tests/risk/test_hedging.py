@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
 
@@ -45,6 +45,9 @@ def test_a_quadratic_programme_against_least_squares():
     np.testing.assert_allclose(found.x, np.linalg.lstsq(a, b, rcond=None)[0], atol=1e-8)
 
 
+@example(delta=2.225073858507203e-309, unit=0.25, band=0.0, lot=1.0, held=0, limit=10.0)
+@example(delta=2.225073858507203e-309, unit=1.0, band=0.0, lot=1.0, held=0, limit=0.0)
+@example(delta=5e-324, unit=1e4, band=0.0, lot=100.0, held=3, limit=1000.0)
 @given(
     delta=st.floats(-1e6, 1e6),
     unit=st.floats(0.1, 1e4),
