@@ -34,7 +34,6 @@ _NUMPY: dict[torch.dtype, type] = {
     torch.uint8: np.uint8,
     torch.bool: np.bool_,
 }
-_CAST = 8  # operations that a number's cast is worth, whose result takes new pages
 
 
 class ComputeEngine:
@@ -169,9 +168,6 @@ class ComputeEngine:
         source = np.asarray(array)
         if source.dtype.kind not in "biuf":
             raise InputError(f"`array` must hold real numbers, was of type {source.dtype}")
-        if self.device.type != "cpu" and source.dtype in (np.float32, np.float64) and source.flags.carray:
-            with threads_for(_CAST * source.size):
-                return self._move(torch.from_numpy(source), dtype)
         must_copy = self.device.type == "cpu" or not source.flags.writeable
         host: np.ndarray = np.array(source, dtype=_NUMPY[dtype], order="C", copy=True if must_copy else None)
         return torch.from_numpy(host).to(self.device)
@@ -210,7 +206,7 @@ class ComputeEngine:
                 raise InputError(f"`out` must be float64 of {tuple(tensor.shape)}, was {out.dtype} of {out.shape}")
             torch.from_numpy(out).copy_(tensor.detach() if tensor.dtype == torch.float64 else tensor.detach().cpu())
             return out
-        with threads_for(_CAST * tensor.numel()):
+        with threads_for(tensor.numel()):
             return tensor.detach().to("cpu").to(torch.float64, copy=tensor.is_cpu).contiguous().numpy()
 
     def status(self) -> dict[str, Any]:
