@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nautilus_metal.engine.fused import fused_kernels
 from nautilus_metal.engine.fused_paths import PIECE, SOURCES, WORK
+from nautilus_metal.engine.pool_arrays import result_array
 from nautilus_metal.engine.shared import shared_engine
 from nautilus_metal.engine.threads import share
 from nautilus_metal.kernels import black_scholes
@@ -69,14 +70,14 @@ def fused_depths(
     )
     if fit is None:
         return None
-    with shared_engine("cpu").pool.borrow(_size(dates, count), torch.float32) as room:  # new pages take milliseconds
-        values = room.numpy()
-        return _fitted(fit, terms, count, values, _walked(walk, terms, stride, count, seed, sampler, values))
+    values = _room(dates, count)
+    return _fitted(fit, terms, count, values, _walked(walk, terms, stride, count, seed, sampler, values))
 
 
-def _size(dates: int, count: int) -> tuple[int, int, int]:
-    """Of the values, whose paths are whole tiles."""
-    return 3, dates, -(-count // _TILE) * _TILE
+def _room(dates: int, count: int) -> NDArray[np.float32]:
+    """Memory for the values, whose paths are whole tiles: used before, as new pages take milliseconds."""
+    whole = result_array(shared_engine("cpu").pool, (3, dates, -(-count // _TILE) * _TILE // 2))
+    return whole.view(np.float32)
 
 
 def _walked(
@@ -116,7 +117,7 @@ _TERMS = Exercise(1.02, -1.0, 0.06, 0.01, 0.3, 0.9)
 def _walked_sample(walk: Callable[..., None]) -> list[Tensor]:
     (_, dates, stride), count, found = _SAMPLE, _TILE + 5, []
     for sampler in ("pseudo", "fast"):
-        values = np.empty(_size(dates, count), np.float32)
+        values = _room(dates, count)
         _walked(walk, _TERMS, stride, count, 3, sampler, values)
         found += [each.double().sort(-1).values[:, -count:] for each in torch.from_numpy(values)]
     return found
@@ -153,7 +154,7 @@ def _spots(sums: Tensor) -> Tensor:
 
 def _fitted_sample(walk: Callable[..., None], fit: Callable[..., float]) -> list[Tensor]:
     count, dates, _ = _SAMPLE
-    values = np.empty(_size(dates, count), np.float32)
+    values = _room(dates, count)
     depths, worth = _fitted(fit, _TERMS, count, values, _walked(walk, _TERMS, 1, count, 4, "pseudo", values))
     return [torch.from_numpy(depths[:-1]), torch.tensor([worth])]
 
