@@ -150,7 +150,7 @@ def greeks(
     >>> round(float(found.delta), 6), round(float(found.vega), 6)
     (0.636831, 37.524035)
     """
-    return _greeks(_terms(spot, strike, expiry, rate, volatility, dividend_yield, kind))
+    return _price_and_greeks(_terms(spot, strike, expiry, rate, volatility, dividend_yield, kind))[1]
 
 
 def price_and_greeks(
@@ -170,8 +170,7 @@ def price_and_greeks(
     >>> round(float(value), 6), round(float(found.delta), 6)
     (10.450584, 0.636831)
     """
-    terms = _terms(spot, strike, expiry, rate, volatility, dividend_yield, kind)
-    return _price(terms), _greeks(terms)
+    return _price_and_greeks(_terms(spot, strike, expiry, rate, volatility, dividend_yield, kind))
 
 
 def digital(
@@ -240,7 +239,7 @@ def garman_kohlhagen(
     return price(spot, strike, expiry, domestic_rate, volatility, foreign_rate, kind)
 
 
-def _greeks(t: _Terms) -> Greeks:
+def _price_and_greeks(t: _Terms) -> tuple[Tensor, Greeks]:
     root = t.expiry.sqrt()
     alive = t.volatility * root > 0
     total = torch.where(alive, t.volatility * root, 1.0)
@@ -254,7 +253,7 @@ def _greeks(t: _Terms) -> Greeks:
     decay = torch.where(alive, 0.5 * density * t.volatility * t.volatility / total, 0.0)
     vol = torch.where(alive, t.volatility, 1.0)
     skew = torch.where(alive, t.sign * t.d2 / vol, 0.0)
-    return Greeks(
+    found = Greeks(
         delta=t.sign * growth * share,
         gamma=gamma,
         vega=vega,
@@ -263,6 +262,7 @@ def _greeks(t: _Terms) -> Greeks:
         vanna=-growth * height * skew,
         volga=vega * t.sign * t.d1 * skew,
     )
+    return (spot_part - strike_part).clamp(min=0.0), found
 
 
 def _price(t: _Terms) -> Tensor:

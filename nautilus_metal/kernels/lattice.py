@@ -162,7 +162,7 @@ class _Nodes:
         growth = (m.rate * time).exp()
         prices, by_volatility = (m.sign * growth * x for x in self.prices(level))
         arguments = (prices, m.strike, self.step, m.rate, m.volatility, m.dividend_yield, m.sign)
-        value, by = black_scholes.price(*arguments), black_scholes.greeks(*arguments)
+        value, by = black_scholes.price_and_greeks(*arguments)
         vega = by.vega + by.delta * by_volatility
         rho = by.rho + (by.delta * prices - value) * time
         return torch.stack([value, vega, rho]) / growth
