@@ -154,11 +154,11 @@ def fill_histories(history: Array, wanted: Sequence[Wanted], engine: ComputeEngi
     DeviceError
         If the engine is closed.
     """
-    elements = history.size * len(wanted)
+    elements, engine = history.size * len(wanted), engine or shared_engine()
     jobs = []
     large = sum(out.nbytes for one in wanted for out in one.outputs) >= _LARGE
     for one in wanted:
-        loop = _loop(one.name, elements, engine or shared_engine())
+        loop = _loop(one.name, elements, engine)
         if loop is None:
             return False
         lines = _place_in_lines(one.outputs) if large else -1

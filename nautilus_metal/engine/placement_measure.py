@@ -205,10 +205,11 @@ def work_times(engine: ComputeEngine, work: Mapping[str, Work]) -> dict[str, dic
 
 def _times(engine: ComputeEngine, row: Work) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {"cpu": [], "device": []}
+    each = 0.0  # seconds for an element, once the CPU is slow
     for size in SIZES:
-        before, taken = SIZES[len(found["cpu"]) - 1], found["cpu"]
-        slow = bool(taken) and taken[-1] > _SLOW
-        taken.append(taken[-1] * size / before if slow else _time(cpu_of(engine), row, size))
+        taken = each * size or _time(cpu_of(engine), row, size)
+        each = taken / size if taken > _SLOW else 0.0
+        found["cpu"].append(taken)
         found["device"].append(_time(engine, row, size))
     return found
 

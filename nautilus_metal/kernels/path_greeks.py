@@ -22,7 +22,8 @@ from nautilus_metal.kernels.closed_forms import Inputs
 from nautilus_metal.kernels.paths import Parameters, Paths
 
 Payoff = Callable[[Paths, Tensor, Tensor], Tensor]
-ClosedForm = Callable[[Inputs], Tensor]
+ClosedForm = Callable[[Inputs], Tensor]  # prices
+Figures = Callable[[Inputs], Tensor]  # rows as in `names`
 
 
 class Shape(NamedTuple):

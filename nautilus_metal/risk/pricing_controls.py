@@ -9,9 +9,9 @@ from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine
 from nautilus_metal.kernels import closed_forms, payoffs
-from nautilus_metal.kernels.closed_forms import Inputs
 from nautilus_metal.kernels.path_greeks import (
     ClosedForm,
+    Figures,
     Payoff,
     exact_figures,
     forward_figures,
@@ -22,7 +22,7 @@ from nautilus_metal.kernels.paths import Paths
 from nautilus_metal.risk.pricing_terms import Terms
 
 Undiscounted = Callable[[Paths], Tensor]
-Pair = tuple[Payoff, Callable[[Inputs], Tensor]]
+Pair = tuple[Payoff, Figures]
 
 
 def control_payoffs(terms: Terms, engine: ComputeEngine, steps: int) -> list[Pair]:
@@ -89,7 +89,7 @@ def european_form(terms: Terms, strike: Tensor) -> ClosedForm:
     return partial(closed_forms.merton, strike=strike, sign=terms.sign, **jumps)
 
 
-def geometric_asian(terms: Terms) -> Callable[[Inputs], Tensor]:
+def geometric_asian(terms: Terms) -> Figures:
     """Figures of the geometric Asian option under Black-Scholes."""
     observations = terms.options["observations"]
     return partial(geometric_asian_figures, strike=terms.strike, sign=terms.sign, observations=observations)

@@ -1,20 +1,18 @@
 """How prices are found: by simulation, with or without early exercise, by closed form, or on a lattice."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from nautilus_metal.engine import ComputeEngine, threads_for
 from nautilus_metal.errors import InputError
 from nautilus_metal.kernels import black_scholes
-from nautilus_metal.kernels.closed_forms import Inputs
 from nautilus_metal.kernels.gaussian import student_quantile
 from nautilus_metal.kernels.lattice import lattice
-from nautilus_metal.kernels.path_greeks import ClosedForm, exact_figures, names, pairs, vanilla_figures
+from nautilus_metal.kernels.path_greeks import ClosedForm, Figures, exact_figures, names, pairs, vanilla_figures
 from nautilus_metal.risk.pricing_checks import Array
 from nautilus_metal.risk.pricing_controls import european_form, geometric_asian
 from nautilus_metal.risk.pricing_fused import fused_sample
@@ -213,7 +211,7 @@ def _by_name(rows: Array, assets: int) -> dict[str, Array]:
     return found
 
 
-def _figures(terms: Terms) -> Callable[[Inputs], Tensor] | None:
+def _figures(terms: Terms) -> Figures | None:
     """Exact figures of contracts, by the rows of `path_greeks.names`, if they have a closed form."""
     key = (terms.style, terms.model, terms.options.get("average"))
     if key == ("european", "black_scholes", None):  # by their own formulas, which hold without any uncertainty too
