@@ -1,6 +1,5 @@
 """Work that is matrix products most of all: a product, a correlation, a recurrent network."""
 
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,9 +50,8 @@ def _history(engine: ComputeEngine, assets: int, periods: int) -> Problem:
 
 
 def _correlation(problem: Problem) -> np.ndarray:
-    engine = problem.engine  # on the host the product is numpy's and the rest little, beside a GPU there is a cast
-    with whole_products(engine.device), threads_for(0) if engine.device.type == "cpu" else nullcontext():
-        return engine.download(correlation(engine.upload(problem.exact, torch.float32)))
+    with whole_products(problem.engine.device), threads_for(0):  # on the host the product is numpy's, the rest little
+        return problem.engine.download(correlation(problem.engine.upload(problem.exact, torch.float32)))
 
 
 def _numpy_correlation(problem: Problem) -> np.ndarray:

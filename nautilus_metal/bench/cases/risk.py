@@ -48,9 +48,7 @@ def _prepare(engine: ComputeEngine, assets: int, scenarios: int) -> Problem:
 
 def _assess(problem: Problem, model: str = "normal") -> RiskAssessment:
     scenarios = problem.normals.shape[1]
-    return assess(
-        problem.book, problem.returns, model, levels=LEVELS, scenarios=scenarios, engine=problem.engine
-    )
+    return assess(problem.book, problem.returns, model, levels=LEVELS, scenarios=scenarios, engine=problem.engine)
 
 
 def _numpy(problem: Problem) -> PeerFigures:
@@ -69,9 +67,8 @@ def _numpy_filtered(problem: Problem) -> PeerFigures:
     long_run = squares.mean(axis=0)
     weights = np.where(problem.returns < 0.0, _ALPHA + _GAMMA, _ALPHA)
     variance = np.empty((len(squares) + 1, len(long_run)))
-    variance[0] = long_run
+    variance[0], constant = long_run, (1.0 - _ALPHA - _BETA - _GAMMA / 2) * long_run
     for day, square in enumerate(squares):
-        constant = (1.0 - _ALPHA - _BETA - _GAMMA / 2) * long_run
         variance[day + 1] = constant + weights[day] * square + _BETA * variance[day]
     deviation = np.sqrt(np.maximum(variance, _LEAST * long_run))
     return _sorted(problem.book.values, np.expm1(problem.returns / deviation[:-1] * deviation[-1]))
