@@ -92,10 +92,16 @@ def wilder(
     price: Value, last: Value, gain: Value, loss: Value, share: float, keep: float
 ) -> tuple[Value, Value, Value]:
     """Take one bar into Wilder's averages: the averages and the index."""
-    move = share * (price - last)
-    gain = times_plus(keep, gain, larger(move, 0.0))
-    loss = times_plus(keep, loss, larger(0.0 - move, 0.0))
+    gain, loss = smoothed_moves(price, last, gain, loss, share, keep)
     return gain, loss, 100.0 * gain / positive_or(gain + loss, 1.0)
+
+
+def smoothed_moves(
+    price: Value, last: Value, gain: Value, loss: Value, share: float, keep: float
+) -> tuple[Value, Value]:
+    """Wilder's averages after one more bar."""
+    move = share * (price - last)
+    return times_plus(keep, gain, larger(move, 0.0)), times_plus(keep, loss, larger(0.0 - move, 0.0))
 
 
 def seed_wilder(x: Array, y: Array, period: int, share: float) -> tuple[float, float]:
@@ -120,11 +126,8 @@ def wilder_bars(
     for start in range(begin, end, _STRETCH):
         part, out = x[start : min(start + _STRETCH, end)], y[start : min(start + _STRETCH, end)]
         for t in range(len(part)):
-            price = part[t]
-            move = share * (price - last)
-            last = price
-            gain = times_plus(keep, gain, larger(move, 0.0))
-            loss = times_plus(keep, loss, larger(0.0 - move, 0.0))
+            gain, loss = smoothed_moves(part[t], last, gain, loss, share, keep)
+            last = part[t]
             out[t] = gain
             totals[t] = gain + loss
         for t in range(len(part)):  # apart, as a compiler divides several at once
